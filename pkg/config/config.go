@@ -1,0 +1,106 @@
+// Package config holds every option of the agent once: its name, default, check and meaning.
+//
+// The table in options.go is the only place that an option is described in; parsing, help, the
+// Markdown reference and the list of effective values are all made from it. To add an option, add
+// a field to Config and an entry to its group; a rule that joins several options goes to rules.go.
+package config
+
+import "time"
+
+// Config is what the agent runs with. Parse fills it; a value from Parse has passed every check.
+type Config struct {
+	// NodeName is the name of the Node object that this agent acts for.
+	NodeName string
+	// Kubeconfig is a path in the agent's own file system; "" means the pod's service account.
+	Kubeconfig string
+	// Namespace is where the Leases and ConfigMaps are.
+	Namespace string
+
+	// RebootSentinel is an absolute path on the host: a reboot is wanted while the file exists.
+	RebootSentinel string
+	// Period is how often the sentinel is looked at besides file events; at least 1 s.
+	Period time.Duration
+
+	// GateGrace is how long a node that is already cordoned waits for a gate that closed before it
+	// gives up; 0 gives up at once.
+	GateGrace time.Duration
+
+	// Concurrency is how many nodes of the lock group may be out at once; at least 1.
+	Concurrency int
+	// LockGroup is a DNS label of at most 40 characters, part of the Leases' names.
+	LockGroup string
+
+	// DrainDelay is the wait between taking the lock and the drain.
+	DrainDelay time.Duration
+	// DrainTimeout is how long a drain may take; 0 means no limit.
+	DrainTimeout time.Duration
+	// DrainGracePeriod is in seconds; negative means each pod's own, 0 means no grace at all.
+	DrainGracePeriod int
+	// DrainPodSelector is a label selector for the pods to drain; "" means all.
+	DrainPodSelector string
+	// SkipWaitForDeleteTimeout is in seconds: the drain doesn't wait for pods that have been
+	// deleting for longer; 0 means it waits for all.
+	SkipWaitForDeleteTimeout int
+	// BackOff is the wait after a failed drain; it doubles with each further failure.
+	BackOff time.Duration
+	// BackOffMax is what BackOff grows to at most.
+	BackOffMax time.Duration
+
+	// RebootMethod is "command" or "signal".
+	RebootMethod string
+	// RebootCommand is a command line in shell quoting; not empty with RebootMethod "command".
+	RebootCommand string
+	// RebootSignal is the number of the signal that RebootMethod "signal" sends to the host's PID 1.
+	RebootSignal int
+	// RebootDelay is the wait between the drain and the reboot.
+	RebootDelay time.Duration
+	// RebootTimeout is how long after the reboot command an unchanged boot ID is told as a timeout.
+	RebootTimeout time.Duration
+	// RebootAttempts is how often a reboot command that is known to have failed is run; at least 1.
+	RebootAttempts int
+	// DryRun decides and tells as usual, but changes neither cluster nor host.
+	DryRun bool
+
+	// SteadyTime is how long the node must be Ready without a break before it is uncordoned.
+	SteadyTime time.Duration
+	// SettleTime is how long the slot is held after the uncordon. The longer of SettleTime and
+	// LockReleaseDelay counts.
+	SettleTime time.Duration
+	// LockReleaseDelay is kured's name for SettleTime.
+	LockReleaseDelay time.Duration
+
+	// CommandNamespace says where commands run: "host" or "own".
+	CommandNamespace string
+	// CommandTimeout is how long any one command may run.
+	CommandTimeout time.Duration
+	// BootIDFile is an absolute path in the agent's own file system.
+	BootIDFile string
+
+	// LogLevel is "trace", "debug", "info", "warn" or "error".
+	LogLevel string
+	// LogFormat is "text" or "json".
+	LogFormat string
+	// MetricsHost is the address that metrics are served on; "" means all.
+	MetricsHost string
+	// MetricsPort is the port that metrics are served on; 0 means not at all.
+	MetricsPort int
+
+	// Warnings are lines for the log about environment variables that look like options but are
+	// none. They are set even when Parse fails.
+	Warnings []string
+
+	effective []KV
+}
+
+// KV is one option as it is in effect.
+type KV struct {
+	// Name is the option's name, without dashes.
+	Name string
+	// Value is as it was given, or masked.
+	Value string
+	// Source is the flag or environment variable that set it, or "default".
+	Source string
+}
+
+// Effective lists every option in the order of the help; nil for a Config that isn't from Parse.
+func (c Config) Effective() []KV { return c.effective }

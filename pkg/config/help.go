@@ -1,0 +1,96 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// environmentRule is how a flag's environment variable is named, for help and reference alike.
+const environmentRule = "Every flag --some-flag can also be set by the environment variable REBOOTD_SOME_FLAG " +
+	"or, as with kured, KURED_SOME_FLAG. The flag wins over REBOOTD_..., and that over KURED_..."
+
+// help is what --help prints, at most 100 columns wide.
+func help(groups []group) string {
+	const width, indent = 100, 34
+	var b strings.Builder
+	b.WriteString("rebootd reboots the node that it runs on, safely, when the operating system asks for it.\n\n" +
+		"Usage: rebootd --node-name=name [flags]\n\n" + strings.Join(wrap(environmentRule, width), "\n") + "\n")
+	entry := func(flag, text string) {
+		left := "  " + flag
+		for _, line := range wrap(text, width-indent) {
+			if len(left) > indent-2 {
+				b.WriteString(left + "\n")
+				left = ""
+			}
+			fmt.Fprintf(&b, "%-*s%s\n", indent, left, line)
+			left = ""
+		}
+	}
+	for _, g := range groups {
+		b.WriteString("\n" + g.title + ":\n")
+		for _, o := range g.options {
+			entry(o.synopsis(), fmt.Sprintf("%s (%s)", o.meaning, o.hint()))
+		}
+	}
+	b.WriteString("\nOther:\n")
+	entry("-h, --help", "Print this help and exit.")
+	entry("--version", "Print the version and exit.")
+	return b.String()
+}
+
+// Markdown is the reference of all options, a table for each group.
+func Markdown() string {
+	var b strings.Builder
+	b.WriteString(environmentRule + "\n")
+	cell := strings.NewReplacer("|", `\|`).Replace
+	for _, g := range options(&Config{}) {
+		fmt.Fprintf(&b, "\n## %s\n\n| Flag | Environment | Default | Meaning |\n|---|---|---|---|\n", g.title)
+		for _, o := range g.options {
+			meaning := o.meaning
+			if o.alias != "" {
+				meaning += fmt.Sprintf(" `--%s` is the same.", o.alias)
+			}
+			def := o.defaultText()
+			if def == o.def {
+				def = "`" + def + "`"
+			}
+			fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s |\n",
+				cell(o.synopsis()), variable("REBOOTD_", o.name), cell(def), cell(meaning))
+		}
+	}
+	return b.String()
+}
+
+// synopsis is the flag with what it takes.
+func (o option) synopsis() string {
+	if o.isBool() {
+		return "--" + o.name
+	}
+	return "--" + o.name + "=" + o.value.placeholder
+}
+
+// hint is what the help adds to the meaning.
+func (o option) hint() string {
+	hint := "default " + o.defaultText()
+	if o.required {
+		hint = "required"
+	}
+	if o.alias != "" {
+		hint += "; also --" + o.alias
+	}
+	return hint
+}
+
+// wrap breaks text into lines of at most width columns.
+func wrap(text string, width int) []string {
+	var lines []string
+	for _, word := range strings.Fields(text) {
+		last := len(lines) - 1
+		if last >= 0 && len(lines[last])+1+len(word) <= width {
+			lines[last] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}

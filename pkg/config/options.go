@@ -1,0 +1,254 @@
+package config
+
+import (
+	"math"
+	"os"
+	"strings"
+	"time"
+)
+
+// option is all there is to know about one option.
+type option struct {
+	name  string
+	alias string // another name that is as good; "" for none
+	value value
+	def   string // the default as a user would write it; "" leaves the field at its zero value
+	// defText stands for the default in texts, where def is empty or differs between machines.
+	defText  string
+	required bool
+	secret   bool   // the value is never shown
+	meaning  string // a whole sentence
+}
+
+func (o option) names() []string {
+	if o.alias == "" {
+		return []string{o.name}
+	}
+	return []string{o.name, o.alias}
+}
+
+// isBool says whether the flag alone, without a value, means true.
+func (o option) isBool() bool { return o.value.placeholder == "" }
+
+// defaultText is what help and reference say of the default.
+func (o option) defaultText() string {
+	switch {
+	case o.required:
+		return "required"
+	case o.defText != "":
+		return o.defText
+	case o.def != "":
+		return o.def
+	default:
+		return "none"
+	}
+}
+
+// group is a heading of the help and the reference.
+type group struct {
+	title   string
+	options []option
+}
+
+// options is the table of all options; setting them fills c.
+func options(c *Config) []group {
+	return []group{
+		clusterOptions(c),
+		triggerOptions(c),
+		gateOptions(c),
+		lockOptions(c),
+		drainOptions(c),
+		rebootOptions(c),
+		afterOptions(c),
+		commandOptions(c),
+		outputOptions(c),
+	}
+}
+
+func clusterOptions(c *Config) group {
+	return group{"Cluster", []option{
+		{
+			name: "node-name", alias: "node-id", value: dnsSubdomain(&c.NodeName), required: true,
+			meaning: "The name of the node that this agent runs on.",
+		},
+		{
+			name: "kubeconfig", value: text(&c.Kubeconfig, "path"), defText: "the pod's service account",
+			meaning: "The kubeconfig file to reach the API server with.",
+		},
+		{
+			name: "namespace", value: dnsLabel(&c.Namespace, 63),
+			def:     podNamespace("/var/run/secrets/kubernetes.io/serviceaccount/namespace"),
+			defText: "the pod's own, else rebootd",
+			meaning: "The namespace of the Leases and ConfigMaps that the agents share.",
+		},
+	}}
+}
+
+func triggerOptions(c *Config) group {
+	return group{"What asks for a reboot", []option{
+		{
+			name: "reboot-sentinel", value: absolutePath(&c.RebootSentinel), def: "/var/run/reboot-required",
+			meaning: "The file whose existence asks for a reboot, as a path on the host.",
+		},
+		{
+			name: "period", value: duration(&c.Period, time.Second), def: "1m",
+			meaning: "How often to look for a reason to reboot, besides whenever the sentinel file changes.",
+		},
+	}}
+}
+
+func gateOptions(c *Config) group {
+	return group{"What holds a reboot back", []option{
+		{
+			name: "gate-grace", value: duration(&c.GateGrace, 0), def: "5m",
+			meaning: "How long a node that is already cordoned waits for a gate that has closed to open " +
+				"again before it gives up and goes back into service.",
+		},
+	}}
+}
+
+func lockOptions(c *Config) group {
+	return group{"Lock", []option{
+		{
+			name: "concurrency", value: number(&c.Concurrency, "number", 1), def: "1",
+			meaning: "How many nodes of the lock group may be out of service at once.",
+		},
+		{
+			name: "lock-group", value: dnsLabel(&c.LockGroup, 40), def: "default",
+			meaning: "The group of nodes that this node takes turns with.",
+		},
+	}}
+}
+
+func drainOptions(c *Config) group {
+	return group{"Drain", []option{
+		{
+			name: "drain-delay", value: duration(&c.DrainDelay, 0), def: "0",
+			meaning: "How long to wait between taking the lock and the drain.",
+		},
+		{
+			name: "drain-timeout", value: duration(&c.DrainTimeout, 0), def: "30m",
+			meaning: "How long a drain may take before the node gives up; 0 means no limit.",
+		},
+		{
+			name: "drain-grace-period", value: number(&c.DrainGracePeriod, "seconds", math.MinInt32), def: "-1",
+			meaning: "How many seconds a pod gets to end; a negative number means as many as the pod says itself.",
+		},
+		{
+			name: "drain-pod-selector", value: labelSelector(&c.DrainPodSelector), defText: "all pods",
+			meaning: "Drain only pods whose labels match this selector.",
+		},
+		{
+			name: "skip-wait-for-delete-timeout", def: "0",
+			value: number(&c.SkipWaitForDeleteTimeout, "seconds", 0),
+			meaning: "Don't wait for pods that have been deleting for longer than this many seconds; " +
+				"0 means wait for all.",
+		},
+		{
+			name: "back-off", value: duration(&c.BackOff, time.Second), def: "5m",
+			meaning: "How long a node waits for its next try after a failed drain; it doubles with each failure.",
+		},
+		{
+			name: "back-off-max", value: duration(&c.BackOffMax, time.Second), def: "2h",
+			meaning: "The longest that the wait after failed drains grows to.",
+		},
+	}}
+}
+
+func rebootOptions(c *Config) group {
+	return group{"Reboot", []option{
+		{
+			name: "reboot-method", value: choice(&c.RebootMethod, "command", "signal"), def: "command",
+			meaning: "Whether to reboot by running a command or by sending a signal to the host's PID 1.",
+		},
+		{
+			name: "reboot-command", value: command(&c.RebootCommand), def: "/bin/systemctl reboot",
+			meaning: "The command that reboots the host.",
+		},
+		{
+			name: "reboot-signal", value: signal(&c.RebootSignal), def: "39",
+			meaning: "The signal that reboots the host, as a number or a name; 39 is systemd's SIGRTMIN+5.",
+		},
+		{
+			name: "reboot-delay", value: duration(&c.RebootDelay, 0), def: "0",
+			meaning: "How long to wait between the drain and the reboot.",
+		},
+		{
+			name: "reboot-timeout", value: duration(&c.RebootTimeout, time.Second), def: "15m",
+			meaning: "How long after the reboot command to report a node whose boot ID hasn't changed; " +
+				"the node stays out of service and keeps its slot.",
+		},
+		{
+			name: "reboot-attempts", value: number(&c.RebootAttempts, "number", 1), def: "3",
+			meaning: "How often to run a reboot command that fails before the node goes back into service.",
+		},
+		{
+			name: "dry-run", value: boolean(&c.DryRun), def: "false",
+			meaning: "Decide and report as usual, but never lock, cordon, drain or reboot.",
+		},
+	}}
+}
+
+func afterOptions(c *Config) group {
+	return group{"After the reboot", []option{
+		{
+			name: "steady-time", value: duration(&c.SteadyTime, 0), def: "10s",
+			meaning: "How long the node must be Ready without a break before it is uncordoned.",
+		},
+		{
+			name: "settle-time", value: duration(&c.SettleTime, 0), def: "0",
+			meaning: "How long to keep the lock after the uncordon.",
+		},
+		{
+			name: "lock-release-delay", value: duration(&c.LockReleaseDelay, 0), def: "0",
+			meaning: "The same as --settle-time; the longer of the two counts.",
+		},
+	}}
+}
+
+func commandOptions(c *Config) group {
+	return group{"Commands", []option{
+		{
+			name: "command-namespace", value: choice(&c.CommandNamespace, "host", "own"), def: "host",
+			meaning: "Whether commands run in the namespaces of the host or in the agent's own.",
+		},
+		{
+			name: "command-timeout", value: duration(&c.CommandTimeout, time.Second), def: "2m",
+			meaning: "How long a command may run before it is killed and counts as failed.",
+		},
+		{
+			name: "boot-id-file", value: absolutePath(&c.BootIDFile), def: "/proc/sys/kernel/random/boot_id",
+			meaning: "The file that holds the kernel's boot ID, as a path in the agent's own file system.",
+		},
+	}}
+}
+
+func outputOptions(c *Config) group {
+	return group{"Output", []option{
+		{
+			name: "log-level", value: choice(&c.LogLevel, "trace", "debug", "info", "warn", "error"), def: "info",
+			meaning: "The least severity that is logged.",
+		},
+		{
+			name: "log-format", value: choice(&c.LogFormat, "text", "json"), def: "text",
+			meaning: "The form of the log's lines.",
+		},
+		{
+			name: "metrics-host", value: text(&c.MetricsHost, "address"), defText: "all addresses",
+			meaning: "The address to serve metrics on.",
+		},
+		{
+			name: "metrics-port", value: between(&c.MetricsPort, "port", 0, 65535), def: "8080",
+			meaning: "The port to serve metrics on; 0 means none.",
+		},
+	}}
+}
+
+// podNamespace reads the namespace that Kubernetes writes into each pod.
+func podNamespace(file string) string {
+	content, err := os.ReadFile(file)
+	if name := strings.TrimSpace(string(content)); err == nil && name != "" {
+		return name
+	}
+	return "rebootd"
+}

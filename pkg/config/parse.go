@@ -1,0 +1,275 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	// ErrHelp says that help was asked for and has been written: exit with 0.
+	ErrHelp = errors.New("help was asked for")
+	// ErrVersion says that the version was asked for: print it and exit with 0.
+	ErrVersion = errors.New("the version was asked for")
+)
+
+// Error is everything that is wrong with the options, one line each, in the order of the help.
+type Error struct{ Problems []string }
+
+func (e *Error) Error() string {
+	head := fmt.Sprintf("%d options are wrong:", len(e.Problems))
+	if len(e.Problems) == 1 {
+		head = "1 option is wrong:"
+	}
+	return head + "\n  " + strings.Join(e.Problems, "\n  ")
+}
+
+// Parse reads the options from args (without the program's name), then environ (in the form of
+// os.Environ), then the defaults. Help goes to out. The error is ErrHelp, ErrVersion, an *Error or
+// one from out.
+func Parse(args, environ []string, out io.Writer) (Config, error) {
+	var c Config
+	groups := options(&c)
+	p := newParser(groups)
+	switch err := p.scan(args); {
+	case errors.Is(err, ErrHelp):
+		if _, err := io.WriteString(out, help(groups)); err != nil {
+			return Config{}, fmt.Errorf("writing the help: %w", err)
+		}
+		return Config{}, ErrHelp
+	case err != nil:
+		return Config{}, err
+	}
+	p.environment(environ)
+	for _, o := range p.options {
+		p.resolve(o)
+	}
+	p.apply(rules(&c))
+	if err := p.err(); err != nil {
+		return Config{Warnings: p.warnings}, err
+	}
+	c.Warnings, c.effective = p.warnings, p.effective
+	return c, nil
+}
+
+// parser gathers what was given. It doesn't use pflag because that stops at the first error.
+type parser struct {
+	options   []option
+	given     map[string][]string // by the flag or variable, as spelled by the user
+	problems  []problem
+	warnings  []string
+	effective []KV
+}
+
+// problem is one line of an Error; option is "" for one that belongs to no option.
+type problem struct{ option, text string }
+
+func newParser(groups []group) *parser {
+	p := &parser{given: map[string][]string{}}
+	for _, g := range groups {
+		p.options = append(p.options, g.options...)
+	}
+	return p
+}
+
+func (p *parser) complain(option, format string, args ...any) {
+	p.problems = append(p.problems, problem{option, fmt.Sprintf(format, args...)})
+}
+
+// scan sorts args into given and problems.
+func (p *parser) scan(args []string) error {
+	for len(args) > 0 {
+		arg := args[0]
+		args = args[1:]
+		switch arg {
+		case "--help", "-h":
+			return ErrHelp
+		case "--version":
+			return ErrVersion
+		}
+		if !strings.HasPrefix(arg, "-") {
+			p.complain("", "%q: only flags are allowed", arg)
+			continue
+		}
+		flag, val, hasValue := strings.Cut(arg, "=")
+		o := p.find(flag)
+		takesNext := !hasValue && len(args) > 0
+		switch {
+		case o == nil:
+			p.complain("", "%s: there is no such flag%s", flag, p.suggest(flag))
+			if takesNext && !strings.HasPrefix(args[0], "-") { // presumably its value
+				args = args[1:]
+			}
+			continue
+		case hasValue:
+		case o.isBool():
+			val = "true"
+		case takesNext && !strings.HasPrefix(args[0], "--"):
+			val = args[0]
+			args = args[1:]
+		default:
+			p.complain(o.name, "%s: needs a value, as in %s=%s", flag, flag, o.value.placeholder)
+			continue
+		}
+		p.given[flag] = append(p.given[flag], val)
+	}
+	return nil
+}
+
+// environment sorts environ into given and warnings.
+func (p *parser) environment(environ []string) {
+	unknown := map[string]bool{}
+	for _, entry := range environ {
+		name, val, _ := strings.Cut(entry, "=")
+		switch {
+		case val == "" || strings.HasPrefix(name, "-") || len(p.given[name]) > 0:
+		case p.find(name) != nil:
+			p.given[name] = []string{val}
+		case strings.HasPrefix(name, "REBOOTD_") && !isServiceLink(name, val):
+			unknown[name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(unknown)) {
+		p.warnings = append(p.warnings,
+			fmt.Sprintf("the environment variable %s is no option and is ignored%s", name, p.suggest(name)))
+	}
+}
+
+// resolve sets one option from the best source that has it.
+func (p *parser) resolve(o option) {
+	source, values := p.lookup(o)
+	switch {
+	case source != "":
+	case o.required:
+		if !p.isWrong(o.name) {
+			p.complain(o.name, "--%s: is required", o.name)
+		}
+		return
+	default:
+		source = "default"
+		if o.def != "" {
+			values = []string{o.def}
+		}
+	}
+	shown := strings.Join(values, ",")
+	if o.secret && shown != "" {
+		shown = "***"
+	}
+	p.effective = append(p.effective, KV{o.name, shown, source})
+	for _, v := range values {
+		p.set(o, source, v)
+	}
+}
+
+// set stores one value or says what is wrong with it.
+func (p *parser) set(o option, source, val string) {
+	where := source
+	if !strings.HasPrefix(source, "--") {
+		where = fmt.Sprintf("--%s (from %s)", o.name, source)
+		if isServiceLink(source, val) {
+			p.complain(o.name, "%s: %q comes from a Service of that name, not from you; "+
+				"set enableServiceLinks: false in the pod's spec", where, val)
+			return
+		}
+	}
+	if err := o.value.set(val); err != nil {
+		shown := fmt.Sprintf("%q", val)
+		if o.secret {
+			shown = "the value"
+		}
+		p.complain(o.name, "%s: %s is not allowed: %v", where, shown, err)
+	}
+}
+
+// lookup returns the best source of an option and the values there; "" if it isn't given.
+func (p *parser) lookup(o option) (string, []string) {
+	for _, spell := range spellings() {
+		source := spell(o.name)
+		values := p.given[source]
+		if o.alias != "" {
+			other := spell(o.alias)
+			others := p.given[other]
+			switch {
+			case len(values) == 0:
+				source, values = other, others
+			case len(others) > 0 && !slices.Equal(values, others):
+				p.complain(o.name, "%s and %s: are the same option but have different values", source, other)
+			}
+		}
+		if len(values) > 0 {
+			return source, values
+		}
+	}
+	return "", nil
+}
+
+// apply reports the rules that are broken.
+func (p *parser) apply(rules []rule) {
+	for _, r := range rules {
+		if r.broken && !slices.ContainsFunc(r.options, p.isWrong) {
+			p.complain(r.options[0], "--%s: %s", r.options[0], r.text)
+		}
+	}
+}
+
+func (p *parser) isWrong(option string) bool {
+	return slices.ContainsFunc(p.problems, func(q problem) bool { return q.option == option })
+}
+
+// err returns the problems in the order of the options; those of no option come last.
+func (p *parser) err() error {
+	if len(p.problems) == 0 {
+		return nil
+	}
+	place := func(q problem) int {
+		if i := slices.IndexFunc(p.options, func(o option) bool { return o.name == q.option }); i >= 0 {
+			return i
+		}
+		return len(p.options)
+	}
+	slices.SortStableFunc(p.problems, func(a, b problem) int { return place(a) - place(b) })
+	e := &Error{}
+	for _, q := range p.problems {
+		e.Problems = append(e.Problems, q.text)
+	}
+	return e
+}
+
+// find returns the option that a flag or variable belongs to, or nil.
+func (p *parser) find(source string) *option {
+	for i, o := range p.options {
+		for _, name := range o.names() {
+			for _, spell := range spellings() {
+				if spell(name) == source {
+					return &p.options[i]
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// spellings are the ways to name an option, the strongest first.
+func spellings() []func(string) string {
+	return []func(string) string{
+		func(name string) string { return "--" + name },
+		func(name string) string { return variable("REBOOTD_", name) },
+		func(name string) string { return variable("KURED_", name) },
+	}
+}
+
+func variable(prefix, name string) string {
+	return prefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// isServiceLink recognizes what Kubernetes puts into a pod's environment for a Service.
+func isServiceLink(name, val string) bool {
+	port := regexp.MustCompile(`_PORT(_\d+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://`)
+	part := regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR))=`)
+	entry := name + "=" + val
+	return port.MatchString(entry) || part.MatchString(entry)
+}

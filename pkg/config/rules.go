@@ -1,0 +1,24 @@
+package config
+
+import "fmt"
+
+// rule joins several options. It is only looked at when each of them is right by itself.
+type rule struct {
+	options []string // the first is the one to name
+	broken  bool
+	text    string
+}
+
+// rules are all that options must fulfil together.
+func rules(c *Config) []rule {
+	return []rule{
+		{
+			[]string{"back-off", "back-off-max"}, c.BackOff > c.BackOffMax,
+			fmt.Sprintf("%v is longer than --back-off-max, %v", c.BackOff, c.BackOffMax),
+		},
+		{
+			[]string{"reboot-command", "reboot-method"}, c.RebootMethod == "command" && c.RebootCommand == "",
+			"must not be empty while --reboot-method is command",
+		},
+	}
+}
