@@ -1,0 +1,198 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/rebootd/rebootd/pkg/mirror"
+)
+
+// GroupLabel is on every slot's Lease and names its lock group.
+const GroupLabel = "rebootd.io/lock-group"
+
+// ErrTaken is returned by Take when no slot could be had: all are held, or somebody was quicker.
+var ErrTaken = errors.New("no slot is free")
+
+// ErrLost is returned by Check when the slot isn't held any more.
+var ErrLost = errors.New("the slot is lost")
+
+// Leases is the part of client-go's typed client that the slots need. It is bound to one namespace.
+type Leases interface {
+	Create(ctx context.Context, l *coordinationv1.Lease, o metav1.CreateOptions) (*coordinationv1.Lease, error)
+	Delete(ctx context.Context, name string, o metav1.DeleteOptions) error
+	Get(ctx context.Context, name string, o metav1.GetOptions) (*coordinationv1.Lease, error)
+	List(ctx context.Context, o metav1.ListOptions) (*coordinationv1.LeaseList, error)
+	Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error)
+}
+
+// Group is one lock group as one node sees it.
+type Group struct {
+	Leases    Leases
+	Namespace string // named in errors only
+	Name      string
+	// Slots is how many nodes may be out at once: at least 1.
+	Slots int
+}
+
+// Source lists and watches the group's Leases.
+func (g *Group) Source() mirror.Source {
+	return mirror.Source{
+		List: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.LabelSelector = g.selector()
+			list, err := g.Leases.List(ctx, o)
+			return list, g.explain("list", err)
+		},
+		Watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.LabelSelector = g.selector()
+			w, err := g.Leases.Watch(ctx, o)
+			return w, g.explain("watch", err)
+		},
+	}
+}
+
+// FromLeases reads the slots that these Leases stand for. A Lease that only looks like one is passed over.
+func (g *Group) FromLeases(leases []*coordinationv1.Lease) []Slot {
+	var held []Slot
+	for _, l := range leases {
+		if s, ok := g.slot(l); ok {
+			held = append(held, s)
+		}
+	}
+	return held
+}
+
+// Take takes a slot for a node, or finds the one that it holds already. It returns ErrTaken when there is
+// none to be had. When the answer to the create is lost, a live read settles what happened. After any
+// other error a slot may be held; the next Take finds it.
+func (g *Group) Take(ctx context.Context, node string, uid types.UID) (*coordinationv1.Lease, error) {
+	held, leases, err := g.live(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if mine, extra, ok := Mine(held, node, uid); ok {
+		return leases[mine.UID], g.giveBack(ctx, extra)
+	}
+	i, ok := FreeIndex(held, g.Slots)
+	if !ok {
+		return nil, ErrTaken
+	}
+	_, createErr := g.Leases.Create(ctx, g.lease(i, node, uid), metav1.CreateOptions{})
+	if held, leases, err = g.live(ctx); err != nil {
+		return nil, err
+	}
+	mine, _, ok := Mine(held, node, uid)
+	switch {
+	case ok && Surplus(held, mine, g.Slots):
+		return nil, errors.Join(ErrTaken, g.Free(ctx, mine.Name, mine.UID))
+	case ok:
+		return leases[mine.UID], nil
+	case createErr == nil || apierrors.IsAlreadyExists(createErr):
+		return nil, ErrTaken // somebody was quicker, or freed it again
+	}
+	return nil, g.explain("create", createErr)
+}
+
+// giveBack frees what this node holds beyond its one slot.
+func (g *Group) giveBack(ctx context.Context, extra []Slot) error {
+	for _, s := range extra {
+		if err := g.Free(ctx, s.Name, s.UID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Check proves by a live read that the slot is still held under this UID. ErrLost: it isn't. Any other error: not known.
+func (g *Group) Check(ctx context.Context, name string, uid types.UID) error {
+	l, err := g.Leases.Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("%w: Lease %s/%s is gone", ErrLost, g.Namespace, name)
+	case err != nil:
+		return g.explain("get", err)
+	case l.UID != uid || l.DeletionTimestamp != nil:
+		return fmt.Errorf("%w: Lease %s/%s is held by %s now", ErrLost, g.Namespace, name, holder(l))
+	}
+	return nil
+}
+
+// Free gives a slot back. One that is gone already, or has become somebody else's, is no error.
+func (g *Group) Free(ctx context.Context, name string, uid types.UID) error {
+	err := g.Leases.Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return g.explain("delete", err)
+}
+
+// live reads the group's slots consistently: no resourceVersion, so never from a cache that lags.
+func (g *Group) live(ctx context.Context) ([]Slot, map[types.UID]*coordinationv1.Lease, error) {
+	list, err := g.Leases.List(ctx, metav1.ListOptions{LabelSelector: g.selector()})
+	if err != nil {
+		return nil, nil, g.explain("list", err)
+	}
+	var held []Slot
+	byUID := map[types.UID]*coordinationv1.Lease{}
+	for i := range list.Items {
+		l := &list.Items[i]
+		if s, ok := g.slot(l); ok {
+			held = append(held, s)
+			byUID[l.UID] = l
+		}
+	}
+	return held, byUID, nil
+}
+
+func (g *Group) lease(i int, node string, uid types.UID) *coordinationv1.Lease {
+	now := metav1.NowMicro()
+	return &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:   Name(g.Name, i),
+			Labels: map[string]string{GroupLabel: g.Name},
+			// Never blockOwnerDeletion: it would hold up the deletion of the Node.
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Node", Name: node, UID: uid,
+			}},
+		},
+		Spec: coordinationv1.LeaseSpec{HolderIdentity: &node, AcquireTime: &now},
+	}
+}
+
+func (g *Group) slot(l *coordinationv1.Lease) (Slot, bool) {
+	i, ok := index(g.Name, l.Name)
+	if !ok {
+		return Slot{}, false
+	}
+	s := Slot{Name: l.Name, Index: i, UID: l.UID, Node: holder(l), Created: l.CreationTimestamp.Time}
+	for _, owner := range l.OwnerReferences {
+		if owner.Kind == "Node" && owner.Name == s.Node {
+			s.NodeUID = owner.UID
+		}
+	}
+	return s, true
+}
+
+func (g *Group) selector() string { return GroupLabel + "=" + g.Name }
+
+func (g *Group) explain(verb string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s Leases in namespace %s: %w", verb, g.Namespace, err)
+}
+
+func holder(l *coordinationv1.Lease) string {
+	if l.Spec.HolderIdentity == nil {
+		return ""
+	}
+	return *l.Spec.HolderIdentity
+}

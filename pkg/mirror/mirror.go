@@ -1,0 +1,151 @@
+// Package mirror keeps a local copy of the few objects that one list and watch selects, and says when it
+// changed and why it can't be kept. It is client-go's Reflector with a store of its own: one that also takes in the
+// answers to this process's own writes, and never goes back to an older version of an object.
+package mirror
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+)
+
+// ErrNotSynced is returned by Items until the first list has arrived.
+var ErrNotSynced = errors.New("not read yet")
+
+// Object is what can be mirrored.
+type Object interface {
+	runtime.Object
+	metav1.Object
+}
+
+// Source lists and watches what is mirrored. The typed clients of client-go fit with one closure each.
+type Source struct {
+	List  func(context.Context, metav1.ListOptions) (runtime.Object, error)
+	Watch func(context.Context, metav1.ListOptions) (watch.Interface, error)
+}
+
+// Mirror is a local copy. Its methods may be called from any goroutine. The objects it hands out are shared:
+// nobody may change them.
+type Mirror[T Object] struct {
+	reflector *cache.Reflector
+	changed   chan struct{}
+
+	mu     sync.Mutex
+	items  map[types.UID]T
+	gone   map[types.UID]bool // dropped here, until the watch says so too
+	synced bool
+	err    error
+}
+
+// New returns a mirror that is empty until Run. The example names the type for the watch's decoder and is not changed.
+func New[T Object](name string, source Source, example T) *Mirror[T] {
+	m := &Mirror[T]{
+		changed: make(chan struct{}, 1),
+		items:   map[types.UID]T{},
+		gone:    map[types.UID]bool{},
+	}
+	lw := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			list, err := source.List(ctx, o)
+			m.note(err)
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			w, err := source.Watch(ctx, o)
+			m.note(err)
+			return w, err
+		},
+	}
+	// After an outage every agent of the cluster comes back: the jitter spreads them, the cap bounds how long
+	// a node stays blind.
+	backoff := wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 1, Steps: 5, Cap: 10 * time.Second}
+	m.reflector = cache.NewReflectorWithOptions(lw, example, (*store[T])(m), cache.ReflectorOptions{Name: name, Backoff: &backoff})
+	return m
+}
+
+// Run keeps the mirror until ctx ends. Errors are retried for ever, with back-off.
+func (m *Mirror[T]) Run(ctx context.Context) { m.reflector.RunWithContext(ctx) }
+
+// Changed receives after every change, once for several in a row.
+func (m *Mirror[T]) Changed() <-chan struct{} { return m.changed }
+
+// Items returns the objects. Before the first list has arrived the error says why not; later the last known
+// objects are returned whatever happens to the watch, for they are only a hint: what must be certain is read live.
+func (m *Mirror[T]) Items() ([]T, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.synced {
+		if m.err != nil {
+			return nil, m.err
+		}
+		return nil, ErrNotSynced
+	}
+	items := make([]T, 0, len(m.items))
+	for _, o := range m.items {
+		items = append(items, o)
+	}
+	return items, nil
+}
+
+// Err is why the list or watch fails at present. Nil: it doesn't.
+func (m *Mirror[T]) Err() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
+
+// Put takes in an object that a write of this process returned.
+func (m *Mirror[T]) Put(o T) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.put(o)
+}
+
+// Drop forgets an object that this process deleted or saw to be gone.
+func (m *Mirror[T]) Drop(uid types.UID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.items, uid)
+	m.gone[uid] = true
+	m.wake()
+}
+
+func (m *Mirror[T]) note(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if (m.err == nil) != (err == nil) {
+		m.wake()
+	}
+	m.err = err
+}
+
+// put keeps the newer of two versions: an answer to a write may come before or after the watch's word of it.
+func (m *Mirror[T]) put(o T) {
+	if m.gone[o.GetUID()] {
+		return
+	}
+	if old, ok := m.items[o.GetUID()]; ok {
+		cmp, err := resourceversion.CompareResourceVersion(o.GetResourceVersion(), old.GetResourceVersion())
+		if err == nil && cmp <= 0 {
+			return
+		}
+	}
+	m.items[o.GetUID()] = o
+	m.wake()
+}
+
+func (m *Mirror[T]) wake() {
+	select {
+	case m.changed <- struct{}{}:
+	default:
+	}
+}

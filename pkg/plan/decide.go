@@ -1,0 +1,297 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Decide returns the next step for this node. It covers every combination of record, slot, boot ID
+// and wish, because a crash or a person can bring about any of them.
+func Decide(o Observation, p Policy, now time.Time) Action {
+	switch {
+	case !o.Node.Exists:
+		return refuse(o, fmt.Sprintf("There is no Node %s. Nothing is done until there is one.", o.Node.Name))
+	case o.RecordError != "":
+		return refuse(o, fmt.Sprintf("The record in annotation rebootd.io/state can't be read: %s. Nothing is done until it is "+
+			"put right; to start afresh: kubectl annotate node %s rebootd.io/state-", o.RecordError, o.Node.Name))
+	case o.BootIDError != "":
+		return refuse(o, fmt.Sprintf("The boot ID can't be read: %s. Nothing is done without it.", o.BootIDError))
+	}
+	switch o.Record.Phase {
+	case Required:
+		return required(o, p, now)
+	case Drain, Rebooting, Aborting:
+		return out(o, p, now)
+	case Recovering:
+		return recovering(o, p, now)
+	case Settle:
+		return settling(o, p, now)
+	default:
+		return idle(o, now)
+	}
+}
+
+// idle: in service and nothing under way. A slot still held is what a crash left; it goes first.
+func idle(o Observation, now time.Time) Action {
+	switch {
+	case o.Slot.Held:
+		return free(o.Record.Reason, "The node is in service; its slot is freed.")
+	case o.Wanted.Answer == Yes:
+		r := o.Record.idle(o.BootID, "", now)
+		r.RequiredSince = now
+		return write(r.enter(Required, o.Wanted.Reason, now), o.Wanted.Message)
+	case o.Record.Phase == "" || o.Record.BootID != o.BootID:
+		return write(o.Record.idle(o.BootID, o.Wanted.Reason, now), o.Wanted.Message)
+	}
+	if o.Wanted.Answer == No && o.Record.Reason == RebootSucceeded {
+		return Action{Do: DoWait, Reason: RebootSucceeded, Message: o.Node.Told.Message} // the last reboot's story stays
+	}
+	return say(o, o.Wanted.Reason, o.Wanted.Message, now)
+}
+
+// required: a reboot is wanted. What is cheap and this node's own is looked at first, then the slot, and
+// under the slot everything again.
+func required(o Observation, p Policy, now time.Time) Action {
+	if o.Wanted.Answer == No {
+		return write(o.Record.idle(o.BootID, o.Wanted.Reason, now), o.Wanted.Message)
+	}
+	if a, closed := closedWhileInService(o, p, now); closed {
+		return a
+	}
+	switch {
+	case o.Slot.Error != "":
+		return say(o, GateError, o.Slot.Error, now)
+	case !o.Slot.Held && o.Slot.Free:
+		return Action{Do: DoTake, Reason: WaitingForSlot, Message: "A slot is free; taking it."}
+	case !o.Slot.Held:
+		return say(o, WaitingForSlot, o.Slot.Message, now)
+	}
+	if left := o.Slot.HeldSince.Add(p.DrainDelay).Sub(now); left > 0 {
+		return within(say(o, SlotTaken, fmt.Sprintf(
+			"Slot %s is taken; waiting the drain delay of %s before the cordon.", o.Slot.Name, p.DrainDelay), now), left)
+	}
+	return cordon(o, now)
+}
+
+// closedWhileInService handles everything that can hold a node back while it is not cordoned. A slot is
+// kept only for what would hold every other node too, and for a bounded time.
+func closedWhileInService(o Observation, p Policy, now time.Time) (Action, bool) {
+	if b := o.Record.BackOff; b != nil && now.Before(b.Until) {
+		if o.Slot.Held {
+			return free(BackingOff, b.Cause), true
+		}
+		return within(say(o, BackingOff, fmt.Sprintf("Backing off until %s after %s in a row. The last: %s",
+			stamp(b.Until), count(b.Failures, "attempt"), b.Cause), now), b.Until.Sub(now)), true
+	}
+	if n := uncleared(o.Record.History, now.Add(-p.MaxRebootsPer)); p.MaxReboots > 0 && n >= p.MaxReboots {
+		v := Verdict{Reason: RebootLoop, Message: fmt.Sprintf("%s within %s did not clear what asks for one: %s",
+			count(n, "reboot"), p.MaxRebootsPer, o.Wanted.Message)}
+		return holdBack(o, v, now), true
+	}
+	v, closed := firstClosed(o)
+	if !closed {
+		return Action{}, false
+	}
+	keep := v.Everyone && now.Sub(o.Slot.HeldSince) < p.TurnTime
+	switch {
+	case !o.Slot.Held || keep:
+		return say(o, v.Reason, v.Message, now), true
+	case !v.Costly:
+		return free(v.Reason, v.Message), true
+	}
+	// A costly gate isn't asked without the slot: unless the node backs off it would take the same slot again at once.
+	r := o.Record.backOff(o, p, v.Reason, v.Message, now)
+	return write(r.enter(Required, v.Reason, o.Record.Since), v.Message), true
+}
+
+// holdBack says why, and gives back a slot that is held.
+func holdBack(o Observation, v Verdict, now time.Time) Action {
+	if o.Slot.Held {
+		return free(v.Reason, v.Message)
+	}
+	return say(o, v.Reason, v.Message, now)
+}
+
+// out: the node is cordoned for a reboot that has not been proved. Whatever the phase: once the boot ID
+// differs the machine has rebooted, by whomever, and all that is left is to come back.
+func out(o Observation, p Policy, now time.Time) Action {
+	if o.BootID != o.Record.BootID {
+		r := o.Record
+		r.FromBootID, r.BootID = r.BootID, o.BootID
+		if r.Phase != Rebooting {
+			r.Attempts = 0
+		}
+		return write(r.enter(Recovering, RebootSucceeded, now), fmt.Sprintf(
+			"Rebooted: the boot ID changed from %s to %s. Waiting until the node is healthy.", r.FromBootID, r.BootID))
+	}
+	switch o.Record.Phase {
+	case Drain:
+		return draining(o, p, now)
+	case Rebooting:
+		return rebooting(o, p, now)
+	default:
+		return aborting(o, now)
+	}
+}
+
+// draining: cordoned under the slot. Every look may end it: slot lost, nothing wanted, a gate, the timeout.
+func draining(o Observation, p Policy, now time.Time) Action {
+	deadline := o.Record.Since.Add(p.DrainTimeout)
+	switch {
+	case o.Slot.Error != "":
+		return say(o, GateError, o.Slot.Error, now)
+	case !o.Slot.Held:
+		return abort(o, p, SlotLost, slotLost(o), now)
+	case o.Wanted.Answer == No:
+		return abort(o, p, o.Wanted.Reason, "The reboot is no longer wanted: "+o.Wanted.Message, now)
+	}
+	if v, closed := firstClosed(o); closed {
+		return grace(o, p, v, now)
+	}
+	switch {
+	case !o.Node.Unschedulable:
+		return cordon(o, now)
+	case p.DrainTimeout > 0 && o.Pods.Work != Done && !now.Before(deadline):
+		return abort(o, p, DrainTimedOut, fmt.Sprintf("The drain did not end within %s. %s", p.DrainTimeout, o.Pods.Message), now)
+	case o.Pods.Work != Done:
+		reason := Draining
+		if o.Pods.Blocked {
+			reason = BlockedByPDB
+		}
+		a := say(o, reason, strings.TrimSpace("Cordoned; evicting the pods. "+o.Pods.Message), now)
+		if a.Do == DoWait {
+			a.Do = DoDrain
+		}
+		if p.DrainTimeout > 0 {
+			a = within(a, deadline.Sub(now))
+		}
+		return a
+	}
+	if left := o.Pods.DoneSince.Add(p.RebootDelay).Sub(now); left > 0 {
+		return within(say(o, Draining, fmt.Sprintf("Drained; waiting the reboot delay of %s.", p.RebootDelay), now), left)
+	}
+	return attempt(o, now)
+}
+
+// rebooting: drained, and the record says that the command comes next, or came.
+func rebooting(o Observation, p Policy, now time.Time) Action {
+	if !o.Record.Issued.IsZero() || (o.Command.Work == Doubtful && o.Record.Attempts >= p.RebootAttempts) {
+		return issued(o, p, now)
+	}
+	if o.Command.Work == Running {
+		return Action{Do: DoReboot, Reason: RebootIssued, Message: "The reboot command is running."}
+	}
+	if a, stop := stopBeforeCommand(o, p, now); stop {
+		return a
+	}
+	switch {
+	case o.Command.Work == NotStarted:
+		return Action{Do: DoReboot, Reason: RebootIssued, Message: fmt.Sprintf(
+			"Drained; running the reboot command (attempt %d of %d).", o.Record.Attempts, p.RebootAttempts)}
+	case o.Command.Work == Doubtful:
+		return attempt(o, now)
+	case o.Record.Attempts < p.RebootAttempts:
+		if left := o.Record.LastAttempt.Add(p.RetryDelay).Sub(now); left > 0 {
+			return within(say(o, RebootFailed, fmt.Sprintf("Attempt %d of %d: %s. It is tried again.",
+				o.Record.Attempts, p.RebootAttempts, o.Command.Message), now), left)
+		}
+		return attempt(o, now)
+	case o.Command.Doubt:
+		return issued(o, p, now)
+	}
+	return abort(o, p, RebootFailed, fmt.Sprintf("The reboot command failed %s: %s",
+		count(o.Record.Attempts, "time"), o.Command.Message), now)
+}
+
+// stopBeforeCommand looks at slot, wish and gates for the last time before the command. As long as no
+// command can be under way, what stops it leads back into service; otherwise the node waits where it is.
+func stopBeforeCommand(o Observation, p Policy, now time.Time) (Action, bool) {
+	v, closed := firstClosed(o)
+	switch {
+	case o.Slot.Error != "":
+		return say(o, GateError, o.Slot.Error, now), true
+	case !o.Slot.Held:
+		v, closed = Verdict{Reason: SlotLost, Message: slotLost(o), ClosedSince: now.Add(-p.GateGrace)}, true
+	case o.Wanted.Answer == No:
+		v, closed = Verdict{Reason: o.Wanted.Reason, Message: "The reboot is no longer wanted: " + o.Wanted.Message,
+			ClosedSince: now.Add(-p.GateGrace)}, true
+	}
+	switch {
+	case !closed:
+		return Action{}, false
+	case o.Command.Doubt:
+		return say(o, v.Reason, v.Message+" A reboot command may be under way already, so the node stays out of service.", now), true
+	}
+	return grace(o, p, v, now), true
+}
+
+// issued: a command was accepted, or may have been. It may only be slow, so the node stays out and keeps
+// its slot until the boot ID changes or a person decides.
+func issued(o Observation, p Policy, now time.Time) Action {
+	since := o.Record.Issued
+	if since.IsZero() {
+		since = o.Record.LastAttempt
+	}
+	left := since.Add(p.RebootTimeout).Sub(now)
+	if left > 0 {
+		return within(say(o, RebootIssued, "The reboot command was given; waiting for the machine to go down.", now), left)
+	}
+	return say(o, RebootTimedOut, fmt.Sprintf("The reboot command was given at %s, and %s later the boot ID is still %s. "+
+		"The node stays out of service and keeps its slot, because the reboot may only be slow. Reboot the machine by hand; rebootd goes on when the boot ID has changed.",
+		stamp(since), p.RebootTimeout, o.BootID), now)
+}
+
+// recovering: rebooted. Nothing but this node's own health decides when it is uncordoned: not the slot, not the gates.
+func recovering(o Observation, p Policy, now time.Time) Action {
+	if o.HealthySince.IsZero() {
+		msg := "Rebooted; the Node is not Ready yet: " + o.Node.NotReadyMessage
+		if o.Node.Ready {
+			msg = "Rebooted; the kubelet has not reported since."
+		}
+		return say(o, NotReadyAfterReboot, msg, now)
+	}
+	if left := o.HealthySince.Add(p.SteadyTime).Sub(now); left > 0 {
+		return within(say(o, NotReadyAfterReboot, fmt.Sprintf(
+			"Rebooted and Ready; it must stay so for %s.", p.SteadyTime), now), left)
+	}
+	r := o.Record
+	msg := "Rebooted and healthy: uncordoned."
+	if r.Cordon == CordonAdmin {
+		msg = "Rebooted and healthy. It was cordoned before rebootd came, so it stays cordoned."
+	}
+	return uncordon(r.enter(Settle, Uncordoned, now), Uncordoned, msg)
+}
+
+// settling: in service again, the slot still held, so that the next node waits until this one has settled.
+func settling(o Observation, p Policy, now time.Time) Action {
+	if !o.Node.Ready {
+		return say(o, NotReadyAfterReboot, "Uncordoned, but the Node is not Ready: "+o.Node.NotReadyMessage, now)
+	}
+	if left := o.Record.Since.Add(p.SettleTime).Sub(now); left > 0 {
+		return within(say(o, Settling, fmt.Sprintf(
+			"In service again; the slot is held until %s, so that the next node waits.", stamp(o.Record.Since.Add(p.SettleTime))), now), left)
+	}
+	r := o.Record
+	r = r.remember(Reboot{
+		From: r.FromBootID, To: r.BootID, Out: r.OutSince, In: r.Since,
+		Ours: r.Attempts > 0, Cleared: o.Wanted.Answer == No,
+	})
+	return write(r.idle(o.BootID, RebootSucceeded, now), fmt.Sprintf(
+		"Rebooted and in service again at %s, after %s out of service.", stamp(r.Since), r.Since.Sub(r.OutSince).Round(time.Second)))
+}
+
+// aborting: uncordon what is ours. The slot goes only after that, so that the node can't be out without one.
+func aborting(o Observation, now time.Time) Action {
+	r := o.Record
+	r.Slot, r.LeaseUID, r.FromBootID, r.Attempts = "", "", "", 0
+	r.OutSince, r.LastAttempt, r.Issued = time.Time{}, time.Time{}, time.Time{}
+	msg := "Gave up; the node is in service again."
+	if r.Cordon == CordonAdmin {
+		msg = "Gave up; the node stays cordoned, as it was before."
+	}
+	if r.BackOff != nil {
+		msg += " " + r.BackOff.Cause
+	}
+	return uncordon(r.enter(Required, r.Reason, now), r.Reason, msg)
+}

@@ -1,0 +1,211 @@
+package plan
+
+import "time"
+
+// Observation is everything a decision rests on: one look at the machine and the cluster.
+type Observation struct {
+	// Node is this machine's Node object.
+	Node Node
+	// Record is what that Node's record says. RecordError is set, and Record zero, when it can't be read.
+	Record      Record
+	RecordError string
+	// BootID is the machine's own, now. BootIDError is set, and BootID empty, when it can't be read.
+	BootID      string
+	BootIDError string
+	Wanted      Wanted
+	// Gates holds the verdict of every gate that was asked. [AskCostly] says when the costly ones are.
+	Gates   []Verdict
+	Slot    Slot
+	Pods    DrainState
+	Command CommandState
+	// HealthySince is since when [Healthy] has been true without a break, as far as this process saw.
+	// Zero: it isn't.
+	HealthySince time.Time
+}
+
+// Node is what a decision needs to know of the Node object.
+type Node struct {
+	Name string
+	// Exists is false when the API server has no Node of this name.
+	Exists        bool
+	Unschedulable bool
+	Ready         bool
+	// NotReadyMessage is what the kubelet, or the control plane about it, says when it isn't Ready.
+	NotReadyMessage string
+	// BootID is the one that the kubelet reported last. Empty: it never did.
+	BootID string
+	// Told is what its condition RebootRequired says.
+	Told Told
+}
+
+// Told is what was last said on the Node, and when.
+type Told struct {
+	Reason  Reason
+	Message string
+	At      time.Time
+}
+
+// Answer is yes, no or unknown. The zero value is unknown.
+type Answer int
+
+// The three answers.
+const (
+	Unknown Answer = iota
+	No
+	Yes
+)
+
+// Wanted is what the sentinels say: whether this machine wants a reboot.
+type Wanted struct {
+	Answer Answer
+	// Reason is RebootRequired or RebootRequested for yes, NotRequired for no, SentinelUnknown for unknown.
+	Reason Reason
+	// Message is a sentence that says who wants it and why, or why it can't be known.
+	Message string
+	// Since is since when this process has had this answer.
+	Since time.Time
+}
+
+// Verdict is one gate's answer. A gate that can't be evaluated is closed, with reason GateError.
+type Verdict struct {
+	Gate    string
+	Open    bool
+	Reason  Reason
+	Message string
+	// Everyone is true when the gate, closed for this reason, would hold every node (an alert, a pause), and false
+	// when it holds only this one.
+	Everyone bool
+	// Costly is true for a gate that is asked only under the slot.
+	Costly bool
+	// ClosedSince is since when this process has seen the gate closed. Zero when it is open.
+	ClosedSince time.Time
+}
+
+// Slot is what this node knows of its lock group's slots.
+type Slot struct {
+	// Error is set when the slots can't be read; all else is then zero.
+	Error string
+	// Held is whether a Lease that names this node, with this Node's UID, exists.
+	Held     bool
+	Name     string
+	LeaseUID string
+	// HeldSince is since when this process has seen it held.
+	HeldSince time.Time
+	// Free is whether a slot could be taken now; Message says where to see who holds them if not.
+	Free    bool
+	Message string
+}
+
+// Work is the state of something that the agent does in the background.
+type Work int
+
+// The states of work. NotStarted is certain: nothing was done. Doubtful is the state after a
+// restart: it may have been done or not.
+const (
+	NotStarted Work = iota
+	Doubtful
+	Running
+	Done
+	Failed
+)
+
+// DrainState is how far the drain has come, in this process; a drain can be started again at any time.
+type DrainState struct {
+	Work Work
+	// DoneSince is when the last pod was gone.
+	DoneSince time.Time
+	// Message says how far it is and what stands in the way. Blocked is true while a
+	// PodDisruptionBudget does.
+	Message string
+	Blocked bool
+}
+
+// CommandState is what became of the reboot command.
+type CommandState struct {
+	// Work is Doubtful when an attempt may have been made whose outcome this process doesn't know.
+	Work Work
+	// Doubt stays true through later attempts once one was doubtful: only a node all of whose
+	// attempts are known to have failed may go back into service.
+	Doubt bool
+	// Message is the command's failure.
+	Message string
+}
+
+// Policy is what the cluster's owner configured, as far as decisions need it. Durations of zero mean no
+// delay, except for DrainTimeout, where it means no limit.
+type Policy struct {
+	DrainDelay     time.Duration
+	DrainTimeout   time.Duration
+	RebootDelay    time.Duration
+	RebootTimeout  time.Duration
+	RebootAttempts int
+	// RetryDelay is between two attempts of a reboot command that failed.
+	RetryDelay time.Duration
+	// SteadyTime is how long the node must be healthy without a break before it is uncordoned.
+	SteadyTime time.Duration
+	// SettleTime is how long the slot is held after the uncordon.
+	SettleTime time.Duration
+	// GateGrace is how long a cordoned node waits for a gate that closed, before it gives up.
+	GateGrace time.Duration
+	// TurnTime is how long an uncordoned node keeps its slot while a gate is closed that would hold everyone.
+	TurnTime time.Duration
+	// BackOff is after the first attempt given up; it doubles with each in a row up to BackOffMax.
+	BackOff, BackOffMax time.Duration
+	// Reboots that did not clear what asked for them: at most MaxReboots within MaxRebootsPer. 0: no limit.
+	MaxReboots    int
+	MaxRebootsPer time.Duration
+}
+
+// Do is what the agent is to do.
+type Do string
+
+// The steps. Each is idempotent.
+const (
+	// DoWait: nothing. A drain that is under way is stopped.
+	DoWait Do = "wait"
+	// DoTell: write the condition only, because the record can't be touched.
+	DoTell Do = "tell"
+	// DoWrite: write the action's record, with label and condition.
+	DoWrite Do = "write"
+	// DoTake: take a slot.
+	DoTake Do = "take"
+	// DoFree: free the slot.
+	DoFree Do = "free"
+	// DoCordon: write the record and set spec.unschedulable, in one patch.
+	DoCordon Do = "cordon"
+	// DoDrain: start the drain, or let it run on.
+	DoDrain Do = "drain"
+	// DoReboot: run the reboot command, or let it run on.
+	DoReboot Do = "reboot"
+	// DoUncordon: write the record and clear spec.unschedulable, in one patch.
+	DoUncordon Do = "uncordon"
+)
+
+// Action is the next step and why it is the next.
+type Action struct {
+	Do      Do
+	Reason  Reason
+	Message string
+	// Record is the one to write, where Do writes one.
+	Record Record
+	// Again is how soon to look again, at the latest. Zero: whenever something changes.
+	Again time.Duration
+}
+
+// AskCostly reports whether the gates that are costly to ask are to be asked: only under the slot, by the
+// node whose turn it is, until the reboot command has run.
+func AskCostly(r Record, slotHeld bool) bool {
+	switch r.Phase {
+	case Required, Drain, Rebooting:
+		return slotHeld
+	default:
+		return false
+	}
+}
+
+// Healthy reports whether the node serves again: it is Ready, and that was said after the reboot. A status
+// that still shows the boot that ended was written before it, and proves nothing.
+func Healthy(o Observation) bool {
+	stale := o.Record.FromBootID != "" && o.Node.BootID == o.Record.FromBootID
+	return o.Node.Exists && o.Node.Ready && !stale
+}
