@@ -1,0 +1,114 @@
+package proc
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Spec says what to start and where.
+type Spec struct {
+	Name  string   // of the program, for records, logs and errors
+	Argv0 string   // the binary, and the name it sees itself started under
+	Args  []string // without Argv0
+	Dir   string   // working directory; it has the folders run (process records) and log
+	NetNS string   // named network namespace; empty: the caller's
+}
+
+// Process is a started program. The kernel kills it when the program that started it ends, however
+// that ends.
+type Process struct {
+	spec Spec
+	cmd  *exec.Cmd
+	done chan struct{}
+	err  error // how it ended; valid once done is closed
+}
+
+// Start starts the program and returns at once. Its output goes to log/NAME.log, appended.
+func Start(spec Spec) (*Process, error) {
+	log, err := os.OpenFile(spec.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", spec.Name, err)
+	}
+	defer log.Close() //nolint:errcheck // the child writes it, through its own descriptor
+
+	cmd := exec.CommandContext(context.Background(), spec.Argv0, spec.Args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = spec.Dir, log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	p := &Process{spec: spec, cmd: cmd, done: make(chan struct{})}
+	started := make(chan error)
+	go p.run(started)
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("starting %s: %w", spec.Name, err)
+	}
+	if err := Record(spec.record(), cmd.Process.Pid); err != nil {
+		p.Kill()
+		return nil, fmt.Errorf("starting %s: %w", spec.Name, err)
+	}
+	return p, nil
+}
+
+// run keeps one thread for the process's whole life, because a thread is what the parent-death
+// signal and the network namespace belong to. The thread ends with this goroutine: it is not unlocked.
+func (p *Process) run(started chan<- error) {
+	runtime.LockOSThread()
+	if p.spec.NetNS != "" {
+		if err := EnterNetNS(p.spec.NetNS); err != nil {
+			started <- err
+			return
+		}
+	}
+	err := p.cmd.Start()
+	started <- err
+	if err == nil {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}
+}
+
+// EnterNetNS moves the calling thread, which the caller has locked and doesn't unlock, into a named
+// network namespace.
+func EnterNetNS(name string) error {
+	ns, err := os.Open(filepath.Join("/run/netns", name))
+	if err != nil {
+		return fmt.Errorf("opening network namespace %s: %w", name, err)
+	}
+	defer ns.Close() //nolint:errcheck // only read
+	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("entering network namespace %s: %w", name, err)
+	}
+	return nil
+}
+
+// Kill ends the process with SIGKILL and returns when it is gone. It may be called again.
+func (p *Process) Kill() {
+	select {
+	case <-p.done:
+	default:
+		_ = p.cmd.Process.Kill() // fails only if it has just ended
+		<-p.done
+	}
+	_ = os.Remove(p.spec.record()) // a record of a process that is gone is harmless
+}
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Failure explains why a process that should be running isn't: how it ended and its last words. It
+// may be called once Done is closed.
+func (p *Process) Failure() error {
+	const last = 1500
+	words, _ := os.ReadFile(p.spec.log())
+	words = words[max(0, len(words)-last):]
+	return fmt.Errorf("%s ended (%v); end of %s:\n%s", p.spec.Name, p.err, p.spec.log(), strings.TrimSpace(string(words)))
+}
+
+func (s Spec) log() string    { return filepath.Join(s.Dir, "log", s.Name+".log") }
+func (s Spec) record() string { return filepath.Join(s.Dir, "run", s.Name+".pid") }
