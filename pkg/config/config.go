@@ -1,6 +1,6 @@
 // Package config holds every option of the agent once: its name, default, check and meaning.
 //
-// The table in options.go is the only place that an option is described in; parsing, help, the
+// The table that starts at options is the only place that an option is described in; parsing, help, the
 // Markdown reference and the list of effective values are all made from it. To add an option, add
 // a field to Config and an entry to its group; a rule that joins several options goes to rules.go.
 package config
@@ -58,7 +58,7 @@ type Config struct {
 	RebootTimeout time.Duration
 	// RebootAttempts is how often a reboot command that is known to have failed is run; at least 1.
 	RebootAttempts int
-	// DryRun decides and tells as usual, but changes neither cluster nor host.
+	// DryRun decides and tells as usual, but takes no lock and cordons, drains and reboots nothing.
 	DryRun bool
 
 	// SteadyTime is how long the node must be Ready without a break before it is uncordoned.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"io/fs"
 	"math"
 	"os"
 	"strings"
@@ -13,7 +14,7 @@ type option struct {
 	alias string // another name that is as good; "" for none
 	value value
 	def   string // the default as a user would write it; "" leaves the field at its zero value
-	// defText stands for the default in texts, where def is empty or differs between machines.
+	// defText says in words what the default is, where def is empty or differs between machines.
 	defText  string
 	required bool
 	secret   bool   // the value is never shown
@@ -37,10 +38,8 @@ func (o option) defaultText() string {
 		return "required"
 	case o.defText != "":
 		return o.defText
-	case o.def != "":
-		return o.def
 	default:
-		return "none"
+		return o.def
 	}
 }
 
@@ -77,7 +76,7 @@ func clusterOptions(c *Config) group {
 		},
 		{
 			name: "namespace", value: dnsLabel(&c.Namespace, 63),
-			def:     podNamespace("/var/run/secrets/kubernetes.io/serviceaccount/namespace"),
+			def:     podNamespace(os.DirFS("/var/run/secrets/kubernetes.io/serviceaccount")),
 			defText: "the pod's own, else rebootd",
 			meaning: "The namespace of the Leases and ConfigMaps that the agents share.",
 		},
@@ -245,8 +244,8 @@ func outputOptions(c *Config) group {
 }
 
 // podNamespace reads the namespace that Kubernetes writes into each pod.
-func podNamespace(file string) string {
-	content, err := os.ReadFile(file)
+func podNamespace(serviceAccount fs.FS) string {
+	content, err := fs.ReadFile(serviceAccount, "namespace")
 	if name := strings.TrimSpace(string(content)); err == nil && name != "" {
 		return name
 	}

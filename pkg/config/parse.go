@@ -59,7 +59,8 @@ func Parse(args, environ []string, out io.Writer) (Config, error) {
 // parser gathers what was given. It doesn't use pflag because that stops at the first error.
 type parser struct {
 	options   []option
-	given     map[string][]string // by the flag or variable, as spelled by the user
+	known     map[string]option   // by flag or variable, under each of their spellings
+	given     map[string][]string // by flag or variable, as the user spelled it
 	problems  []problem
 	warnings  []string
 	effective []KV
@@ -69,9 +70,16 @@ type parser struct {
 type problem struct{ option, text string }
 
 func newParser(groups []group) *parser {
-	p := &parser{given: map[string][]string{}}
+	p := &parser{known: map[string]option{}, given: map[string][]string{}}
 	for _, g := range groups {
-		p.options = append(p.options, g.options...)
+		for _, o := range g.options {
+			p.options = append(p.options, o)
+			for _, name := range o.names() {
+				for _, spelling := range spellings(name) {
+					p.known[spelling] = o
+				}
+			}
+		}
 	}
 	return p
 }
@@ -96,10 +104,10 @@ func (p *parser) scan(args []string) error {
 			continue
 		}
 		flag, val, hasValue := strings.Cut(arg, "=")
-		o := p.find(flag)
+		o, known := p.known[flag]
 		takesNext := !hasValue && len(args) > 0
 		switch {
-		case o == nil:
+		case !known:
 			p.complain("", "%s: there is no such flag%s", flag, p.suggest(flag))
 			if takesNext && !strings.HasPrefix(args[0], "-") { // presumably its value
 				args = args[1:]
@@ -125,9 +133,10 @@ func (p *parser) environment(environ []string) {
 	unknown := map[string]bool{}
 	for _, entry := range environ {
 		name, val, _ := strings.Cut(entry, "=")
+		_, known := p.known[name]
 		switch {
 		case val == "" || strings.HasPrefix(name, "-") || len(p.given[name]) > 0:
-		case p.find(name) != nil:
+		case known:
 			p.given[name] = []string{val}
 		case strings.HasPrefix(name, "REBOOTD_") && !isServiceLink(name, val):
 			unknown[name] = true
@@ -155,14 +164,18 @@ func (p *parser) resolve(o option) {
 			values = []string{o.def}
 		}
 	}
-	shown := strings.Join(values, ",")
+	shown := ""
+	for _, v := range values {
+		p.set(o, source, v)
+		if o.value.list && shown != "" {
+			v = shown + "," + v
+		}
+		shown = v
+	}
 	if o.secret && shown != "" {
 		shown = "***"
 	}
-	p.effective = append(p.effective, KV{o.name, shown, source})
-	for _, v := range values {
-		p.set(o, source, v)
-	}
+	p.effective = append(p.effective, KV{Name: o.name, Value: shown, Source: source})
 }
 
 // set stores one value or says what is wrong with it.
@@ -170,7 +183,7 @@ func (p *parser) set(o option, source, val string) {
 	where := source
 	if !strings.HasPrefix(source, "--") {
 		where = fmt.Sprintf("--%s (from %s)", o.name, source)
-		if isServiceLink(source, val) {
+		if isServiceURL(source, val) {
 			p.complain(o.name, "%s: %q comes from a Service of that name, not from you; "+
 				"set enableServiceLinks: false in the pod's spec", where, val)
 			return
@@ -187,11 +200,11 @@ func (p *parser) set(o option, source, val string) {
 
 // lookup returns the best source of an option and the values there; "" if it isn't given.
 func (p *parser) lookup(o option) (string, []string) {
-	for _, spell := range spellings() {
-		source := spell(o.name)
+	aliases := spellings(o.alias)
+	for i, source := range spellings(o.name) {
 		values := p.given[source]
 		if o.alias != "" {
-			other := spell(o.alias)
+			other := aliases[i]
 			others := p.given[other]
 			switch {
 			case len(values) == 0:
@@ -225,51 +238,38 @@ func (p *parser) err() error {
 	if len(p.problems) == 0 {
 		return nil
 	}
-	place := func(q problem) int {
-		if i := slices.IndexFunc(p.options, func(o option) bool { return o.name == q.option }); i >= 0 {
-			return i
-		}
-		return len(p.options)
-	}
-	slices.SortStableFunc(p.problems, func(a, b problem) int { return place(a) - place(b) })
 	e := &Error{}
-	for _, q := range p.problems {
-		e.Problems = append(e.Problems, q.text)
-	}
-	return e
-}
-
-// find returns the option that a flag or variable belongs to, or nil.
-func (p *parser) find(source string) *option {
-	for i, o := range p.options {
-		for _, name := range o.names() {
-			for _, spell := range spellings() {
-				if spell(name) == source {
-					return &p.options[i]
-				}
+	take := func(name string) {
+		for _, q := range p.problems {
+			if q.option == name {
+				e.Problems = append(e.Problems, q.text)
 			}
 		}
 	}
-	return nil
+	for _, o := range p.options {
+		take(o.name)
+	}
+	take("")
+	return e
 }
 
-// spellings are the ways to name an option, the strongest first.
-func spellings() []func(string) string {
-	return []func(string) string{
-		func(name string) string { return "--" + name },
-		func(name string) string { return variable("REBOOTD_", name) },
-		func(name string) string { return variable("KURED_", name) },
-	}
+// spellings are the ways to give an option, the strongest first.
+func spellings(name string) []string {
+	return []string{"--" + name, variable("REBOOTD_", name), variable("KURED_", name)}
 }
 
 func variable(prefix, name string) string {
 	return prefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-// isServiceLink recognizes what Kubernetes puts into a pod's environment for a Service.
+// isServiceURL recognizes the REBOOTD_X_PORT=tcp://... that Kubernetes sets for a Service rebootd-x.
+func isServiceURL(name, val string) bool {
+	scheme, _, ok := strings.Cut(val, "://")
+	return ok && strings.HasSuffix(name, "_PORT") && slices.Contains([]string{"tcp", "udp", "sctp"}, scheme)
+}
+
+// isServiceLink recognizes whatever Kubernetes puts into a pod's environment for a Service.
 func isServiceLink(name, val string) bool {
-	port := regexp.MustCompile(`_PORT(_\d+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://`)
-	part := regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR))=`)
-	entry := name + "=" + val
-	return port.MatchString(entry) || part.MatchString(entry)
+	names := regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?)$`)
+	return isServiceURL(name, val) || names.MatchString(name)
 }

@@ -1,15 +1,16 @@
 package config
 
+import (
+	"maps"
+	"slices"
+)
+
 // suggest returns a hint at the known flag or variable that is closest to an unknown one.
 func (p *parser) suggest(unknown string) string {
 	best, least := "", 3 // that many typing errors are too many
-	for _, o := range p.options {
-		for _, name := range o.names() {
-			for _, spell := range spellings() {
-				if d := distance(unknown, spell(name)); d < least {
-					best, least = spell(name), d
-				}
-			}
+	for _, known := range slices.Sorted(maps.Keys(p.known)) {
+		if d := distance(unknown, known); d < least {
+			best, least = known, d
 		}
 	}
 	if best == "" {

@@ -19,7 +19,8 @@ import (
 // value checks what was given and stores it. set is called once for each time that the option is
 // given, so a list appends and anything else overwrites; its error says what is allowed.
 type value struct {
-	placeholder string
+	placeholder string // "" for a flag that needs no value
+	list        bool   // every value given counts, not only the last
 	set         func(string) error
 }
 
@@ -30,7 +31,7 @@ func text(to *string, placeholder string) value {
 
 // checked takes a text that passes check.
 func checked(to *string, placeholder string, check func(string) error) value {
-	return value{placeholder, func(s string) error {
+	return value{placeholder: placeholder, set: func(s string) error {
 		if err := check(s); err != nil {
 			return err
 		}
@@ -49,7 +50,7 @@ func choice(to *string, allowed ...string) value {
 }
 
 func boolean(to *bool) value {
-	return value{"", func(s string) error {
+	return value{placeholder: "", set: func(s string) error {
 		b, err := strconv.ParseBool(s)
 		if err != nil {
 			return errors.New("true or false")
@@ -60,7 +61,7 @@ func boolean(to *bool) value {
 }
 
 func duration(to *time.Duration, least time.Duration) value {
-	return value{"duration", func(s string) error {
+	return value{placeholder: "duration", set: func(s string) error {
 		d, err := time.ParseDuration(s)
 		switch {
 		case err == nil && d >= least:
@@ -80,7 +81,7 @@ func number(to *int, placeholder string, least int) value {
 }
 
 func between(to *int, placeholder string, least, most int) value {
-	return value{placeholder, func(s string) error {
+	return value{placeholder: placeholder, set: func(s string) error {
 		n, err := strconv.Atoi(s)
 		switch {
 		case err == nil && n >= least && n <= most:
@@ -99,7 +100,7 @@ func between(to *int, placeholder string, least, most int) value {
 // signal takes a number or a name; real-time signals count from glibc's SIGRTMIN, as systemd's do.
 func signal(to *int) value {
 	const realTime, last = 34, 64
-	return value{"signal", func(s string) error {
+	return value{placeholder: "signal", set: func(s string) error {
 		n, err := strconv.Atoi(s)
 		if err != nil {
 			name := "SIG" + strings.TrimPrefix(strings.ToUpper(s), "SIG")
@@ -160,11 +161,11 @@ func labelSelector(to *string) value {
 	})
 }
 
-// dnsLabel takes a DNS label of at most most characters.
-func dnsLabel(to *string, most int) value {
+// dnsLabel takes a DNS label with a limit on its length, in characters.
+func dnsLabel(to *string, limit int) value {
 	return checked(to, "name", func(s string) error {
-		if len(s) > most || len(validation.IsDNS1123Label(s)) > 0 {
-			return fmt.Errorf("1 to %d lower-case letters, digits and inner dashes", most)
+		if len(s) > limit || len(validation.IsDNS1123Label(s)) > 0 {
+			return fmt.Errorf("1 to %d lower-case letters, digits and inner dashes", limit)
 		}
 		return nil
 	})

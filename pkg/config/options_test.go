@@ -1,0 +1,160 @@
+package config
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+// baseline is what --node-name=n1 --namespace=ns alone gives.
+func baseline() Config {
+	return Config{
+		NodeName:         "n1",
+		Namespace:        "ns",
+		RebootSentinel:   "/var/run/reboot-required",
+		Period:           time.Minute,
+		GateGrace:        5 * time.Minute,
+		Concurrency:      1,
+		LockGroup:        "default",
+		DrainTimeout:     30 * time.Minute,
+		DrainGracePeriod: -1,
+		BackOff:          5 * time.Minute,
+		BackOffMax:       2 * time.Hour,
+		RebootMethod:     "command",
+		RebootCommand:    "/bin/systemctl reboot",
+		RebootSignal:     39,
+		RebootTimeout:    15 * time.Minute,
+		RebootAttempts:   3,
+		SteadyTime:       10 * time.Second,
+		CommandNamespace: "host",
+		CommandTimeout:   2 * time.Minute,
+		BootIDFile:       "/proc/sys/kernel/random/boot_id",
+		LogLevel:         "info",
+		LogFormat:        "text",
+		MetricsPort:      8080,
+	}
+}
+
+func withBaseline(args ...string) []string {
+	return append([]string{"--node-name=n1", "--namespace=ns"}, args...)
+}
+
+func TestAccepted(t *testing.T) {
+	covered := map[string]bool{}
+	for _, tt := range []struct {
+		arg  string
+		want func(*Config)
+	}{
+		{"--node-name=a.b", func(c *Config) { c.NodeName = "a.b" }},
+		{"--kubeconfig=rel/ative", func(c *Config) { c.Kubeconfig = "rel/ative" }},
+		{"--namespace=kube-system", func(c *Config) { c.Namespace = "kube-system" }},
+		{"--reboot-sentinel=/sentinel/x", func(c *Config) { c.RebootSentinel = "/sentinel/x" }},
+		{"--period=1h", func(c *Config) { c.Period = time.Hour }},
+		{"--gate-grace=0", func(c *Config) { c.GateGrace = 0 }},
+		{"--concurrency=2147483647", func(c *Config) { c.Concurrency = 2147483647 }},
+		{"--lock-group=9-a", func(c *Config) { c.LockGroup = "9-a" }},
+		{"--drain-delay=90s", func(c *Config) { c.DrainDelay = 90 * time.Second }},
+		{"--drain-timeout=0", func(c *Config) { c.DrainTimeout = 0 }},
+		{"--drain-grace-period=0", func(c *Config) { c.DrainGracePeriod = 0 }},
+		{"--drain-grace-period=-60", func(c *Config) { c.DrainGracePeriod = -60 }},
+		{"--drain-pod-selector=a in (b, c),!d", func(c *Config) { c.DrainPodSelector = "a in (b, c),!d" }},
+		{"--drain-pod-selector=", func(*Config) {}},
+		{"--skip-wait-for-delete-timeout=9", func(c *Config) { c.SkipWaitForDeleteTimeout = 9 }},
+		{"--back-off=2h", func(c *Config) { c.BackOff = 2 * time.Hour }},
+		{"--back-off-max=5m", func(c *Config) { c.BackOffMax = 5 * time.Minute }},
+		{"--reboot-method=signal", func(c *Config) { c.RebootMethod = "signal" }},
+		{`--reboot-command=sh -c "a b"`, func(c *Config) { c.RebootCommand = `sh -c "a b"` }},
+		{"--reboot-signal=1", func(c *Config) { c.RebootSignal = 1 }},
+		{"--reboot-signal=SIGRTMIN+5", func(*Config) {}},
+		{"--reboot-signal=rtmin+6", func(c *Config) { c.RebootSignal = 40 }},
+		{"--reboot-signal=SIGRTMIN", func(c *Config) { c.RebootSignal = 34 }},
+		{"--reboot-signal=SIGRTMAX-2", func(c *Config) { c.RebootSignal = 62 }},
+		{"--reboot-signal=SIGTERM", func(c *Config) { c.RebootSignal = 15 }},
+		{"--reboot-delay=1ms", func(c *Config) { c.RebootDelay = time.Millisecond }},
+		{"--reboot-timeout=1s", func(c *Config) { c.RebootTimeout = time.Second }},
+		{"--reboot-attempts=1", func(c *Config) { c.RebootAttempts = 1 }},
+		{"--dry-run", func(c *Config) { c.DryRun = true }},
+		{"--dry-run=true", func(c *Config) { c.DryRun = true }},
+		{"--dry-run=false", func(*Config) {}},
+		{"--steady-time=0s", func(c *Config) { c.SteadyTime = 0 }},
+		{"--settle-time=1m", func(c *Config) { c.SettleTime = time.Minute }},
+		{"--lock-release-delay=1m", func(c *Config) { c.LockReleaseDelay = time.Minute }},
+		{"--command-namespace=own", func(c *Config) { c.CommandNamespace = "own" }},
+		{"--command-timeout=5m", func(c *Config) { c.CommandTimeout = 5 * time.Minute }},
+		{"--boot-id-file=/b", func(c *Config) { c.BootIDFile = "/b" }},
+		{"--log-level=debug", func(c *Config) { c.LogLevel = "debug" }},
+		{"--log-format=json", func(c *Config) { c.LogFormat = "json" }},
+		{"--metrics-host=::1", func(c *Config) { c.MetricsHost = "::1" }},
+		{"--metrics-port=0", func(c *Config) { c.MetricsPort = 0 }},
+	} {
+		t.Run(tt.arg, func(t *testing.T) {
+			want := baseline()
+			tt.want(&want)
+			got, err := Parse(withBaseline(tt.arg), nil, io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantConfig(t, got, want)
+
+			name, val, hasValue := strings.Cut(strings.TrimPrefix(tt.arg, "--"), "=")
+			covered[name] = true
+			if !hasValue || name == "node-name" || name == "namespace" {
+				return
+			}
+			got, err = Parse(withBaseline(), []string{variable("KURED_", name) + "=" + val}, io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantConfig(t, got, want)
+		})
+	}
+	for _, o := range newParser(options(&Config{})).options {
+		if !covered[o.name] {
+			t.Errorf("--%s has no case", o.name)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, tt := range []struct{ arg, want string }{
+		{"--node-name=", `--node-name: "" is not allowed: lower-case letters`},
+		{"--node-name=N1", `--node-name: "N1" is not allowed: lower-case letters`},
+		{"--node-id=n2", "--node-name and --node-id: are the same option but have different values"},
+		{"--namespace=a.b", `--namespace: "a.b" is not allowed: 1 to 63 lower-case letters`},
+		{"--reboot-sentinel=reboot", `--reboot-sentinel: "reboot" is not allowed: an absolute path`},
+		{"--boot-id-file=", `--boot-id-file: "" is not allowed: an absolute path`},
+		{"--period=0", `--period: "0" is not allowed: a duration such as 90s, 5m or 1h30m, at least 1s`},
+		{"--period=60", `--period: "60" is not allowed: a duration such as`},
+		{"--drain-timeout=-1s", `--drain-timeout: "-1s" is not allowed: 0 or a duration such as`},
+		{"--concurrency=0", `--concurrency: "0" is not allowed: a whole number from 1`},
+		{"--concurrency=2147483648", `--concurrency: "2147483648" is not allowed: a whole number from 1`},
+		{"--drain-grace-period=1m", `--drain-grace-period: "1m" is not allowed: a whole number`},
+		{"--metrics-port=65536", `--metrics-port: "65536" is not allowed: a whole number from 0 to 65535`},
+		{"--lock-group=a.b", `--lock-group: "a.b" is not allowed: 1 to 40`},
+		{"--lock-group=" + strings.Repeat("a", 41), `--lock-group: "aaaa`},
+		{"--drain-pod-selector=a in", `--drain-pod-selector: "a in" is not allowed: a label selector`},
+		{"--reboot-method=magic", `--reboot-method: "magic" is not allowed: command or signal`},
+		{"--reboot-command=sh 'x", `--reboot-command: "sh 'x" is not allowed: a command`},
+		{"--reboot-command='' x", `--reboot-command: "'' x" is not allowed: a command`},
+		{"--reboot-command= ", `--reboot-command: " " is not allowed: a command`},
+		{"--reboot-command=", "--reboot-command: must not be empty while --reboot-method is command"},
+		{"--reboot-signal=65", `--reboot-signal: "65" is not allowed: a number from 1 to 64`},
+		{"--reboot-signal=SIG", `--reboot-signal: "SIG" is not allowed`},
+		{"--reboot-signal=SIGRTMIN-1", `--reboot-signal: "SIGRTMIN-1" is not allowed`},
+		{"--reboot-signal=SIGRTMIN+31", `--reboot-signal: "SIGRTMIN+31" is not allowed`},
+		{"--dry-run=maybe", `--dry-run: "maybe" is not allowed: true or false`},
+		{"--back-off=3h", "--back-off: 3h0m0s is longer than --back-off-max, 2h0m0s"},
+		{"--period", "--period: needs a value, as in --period=duration"},
+		{"-period=1m", "-period: there is no such flag; did you mean --period?"},
+		{"--reboot_delay=1m", "--reboot_delay: there is no such flag; did you mean --reboot-delay?"},
+		{"--frobnicate", "--frobnicate: there is no such flag"},
+		{"--", "--: there is no such flag"},
+		{"stray", `"stray": only flags are allowed`},
+	} {
+		t.Run(tt.arg, func(t *testing.T) {
+			_, err := Parse(withBaseline(tt.arg), nil, io.Discard)
+			wantProblems(t, err, tt.want)
+		})
+	}
+}
