@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"strconv"
-	"sync"
 
 	"github.com/rebootd/rebootd/test/cluster/internal/proc"
 )
@@ -16,15 +14,8 @@ import (
 // the loopback address. No interface joins the two networks.
 type forwarder struct {
 	listener net.Listener
+	netns    string
 	target   string
-	dials    chan chan<- dialed
-	done     chan struct{} // closed by close
-	once     sync.Once
-}
-
-type dialed struct {
-	conn net.Conn
-	err  error
 }
 
 // startForwarder forwards to 127.0.0.1:port in the named namespace.
@@ -33,18 +24,7 @@ func startForwarder(ctx context.Context, netns string, port int) (*forwarder, er
 	if err != nil {
 		return nil, fmt.Errorf("forwarding into %s: %w", netns, err)
 	}
-	f := &forwarder{
-		listener: listener,
-		target:   net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
-		dials:    make(chan chan<- dialed),
-		done:     make(chan struct{}),
-	}
-	entered := make(chan error)
-	go f.dialer(netns, entered)
-	if err := <-entered; err != nil {
-		_ = listener.Close()
-		return nil, fmt.Errorf("forwarding into %s: %w", netns, err)
-	}
+	f := &forwarder{listener: listener, netns: netns, target: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
 	go f.accept()
 	return f, nil
 }
@@ -52,32 +32,7 @@ func startForwarder(ctx context.Context, netns string, port int) (*forwarder, er
 func (f *forwarder) address() string { return f.listener.Addr().String() }
 
 // close ends the forwarding; connections that are open end with their peers.
-func (f *forwarder) close() {
-	f.once.Do(func() {
-		close(f.done)
-		_ = f.listener.Close()
-	})
-}
-
-// dialer makes all connections on one thread, which lives in the namespace and dies with this
-// goroutine. A connection keeps the namespace it was made in.
-func (f *forwarder) dialer(netns string, entered chan<- error) {
-	runtime.LockOSThread()
-	err := proc.EnterNetNS(netns)
-	entered <- err
-	if err != nil {
-		return
-	}
-	for {
-		select {
-		case <-f.done:
-			return
-		case out := <-f.dials:
-			conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", f.target)
-			out <- dialed{conn: conn, err: err}
-		}
-	}
-}
+func (f *forwarder) close() { _ = f.listener.Close() }
 
 func (f *forwarder) accept() {
 	for {
@@ -91,20 +46,14 @@ func (f *forwarder) accept() {
 
 func (f *forwarder) serve(client net.Conn) {
 	defer client.Close() //nolint:errcheck // nothing is buffered
-	answer := make(chan dialed, 1)
-	select {
-	case <-f.done:
-		return
-	case f.dials <- answer:
+	server, err := proc.Dial(f.netns, f.target)
+	if err != nil {
+		return // the client sees its connection closed
 	}
-	server := <-answer
-	if server.err != nil {
-		return // the client sees its connection closed, as it would be refused inside
-	}
-	defer server.conn.Close() //nolint:errcheck // nothing is buffered
 	go func() {
-		_, _ = io.Copy(server.conn, client) // a broken connection is the peers' business
-		_ = server.conn.Close()
+		_, _ = io.Copy(server, client) // a broken connection is the peers' business
+		_ = server.Close()
 	}()
-	_, _ = io.Copy(client, server.conn)
+	_, _ = io.Copy(client, server)
+	_ = server.Close()
 }

@@ -6,11 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // Spec says what to start and where.
@@ -56,35 +53,19 @@ func Start(spec Spec) (*Process, error) {
 }
 
 // run keeps one thread for the process's whole life, because a thread is what the parent-death
-// signal and the network namespace belong to. The thread ends with this goroutine: it is not unlocked.
+// signal is tied to.
 func (p *Process) run(started chan<- error) {
-	runtime.LockOSThread()
-	if p.spec.NetNS != "" {
-		if err := EnterNetNS(p.spec.NetNS); err != nil {
-			started <- err
-			return
+	err := onThread(p.spec.NetNS, func() {
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = p.cmd.Wait()
+			close(p.done)
 		}
-	}
-	err := p.cmd.Start()
-	started <- err
-	if err == nil {
-		p.err = p.cmd.Wait()
-		close(p.done)
-	}
-}
-
-// EnterNetNS moves the calling thread, which the caller has locked and doesn't unlock, into a named
-// network namespace.
-func EnterNetNS(name string) error {
-	ns, err := os.Open(filepath.Join("/run/netns", name))
+	})
 	if err != nil {
-		return fmt.Errorf("opening network namespace %s: %w", name, err)
+		started <- err
 	}
-	defer ns.Close() //nolint:errcheck // only read
-	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("entering network namespace %s: %w", name, err)
-	}
-	return nil
 }
 
 // Kill ends the process with SIGKILL and returns when it is gone. It may be called again.
