@@ -58,6 +58,10 @@ type Config struct {
 	RebootTimeout time.Duration
 	// RebootAttempts is how often a reboot command that is known to have failed is run; at least 1.
 	RebootAttempts int
+	// MaxReboots is how many reboots that didn't clear what asked for them are made within
+	// MaxRebootsPer; 0 means no limit.
+	MaxReboots    int
+	MaxRebootsPer time.Duration
 	// DryRun decides and tells as usual, but takes no lock and cordons, drains and reboots nothing.
 	DryRun bool
 
@@ -73,6 +77,8 @@ type Config struct {
 	CommandNamespace string
 	// CommandTimeout is how long any one command may run.
 	CommandTimeout time.Duration
+	// HostRoot is where the host's files are seen by the agent, an absolute path.
+	HostRoot string
 	// BootIDFile is an absolute path in the agent's own file system.
 	BootIDFile string
 

@@ -182,6 +182,15 @@ func rebootOptions(c *Config) group {
 			meaning: "How often to run a reboot command that fails before the node goes back into service.",
 		},
 		{
+			name: "max-reboots", value: number(&c.MaxReboots, "number", 0), def: "3",
+			meaning: "How many reboots that don't clear what asks for them are made within --max-reboots-per " +
+				"before the node stops and says so; 0 means no limit.",
+		},
+		{
+			name: "max-reboots-per", value: duration(&c.MaxRebootsPer, time.Second), def: "24h",
+			meaning: "The time that --max-reboots counts in.",
+		},
+		{
 			name: "dry-run", value: boolean(&c.DryRun), def: "false",
 			meaning: "Decide and report as usual, but never lock, cordon, drain or reboot.",
 		},
@@ -214,6 +223,10 @@ func commandOptions(c *Config) group {
 		{
 			name: "command-timeout", value: duration(&c.CommandTimeout, time.Second), def: "2m",
 			meaning: "How long a command may run before it is killed and counts as failed.",
+		},
+		{
+			name: "host-root", value: absolutePath(&c.HostRoot), def: "/",
+			meaning: "Where the agent sees the host's files: the chart mounts the sentinel's directory below it.",
 		},
 		{
 			name: "boot-id-file", value: absolutePath(&c.BootIDFile), def: "/proc/sys/kernel/random/boot_id",

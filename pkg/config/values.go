@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/shlex"
+	"github.com/kballard/go-shellquote"
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -144,7 +144,7 @@ func absolutePath(to *string) value {
 // command takes a command line in shell quoting; "" means none.
 func command(to *string) value {
 	return checked(to, "command", func(s string) error {
-		words, err := shlex.Split(s)
+		words, err := shellquote.Split(s)
 		if err != nil || (s != "" && (len(words) == 0 || words[0] == "")) {
 			return errors.New("a command and its arguments, quoted as for a shell")
 		}

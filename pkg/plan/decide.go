@@ -179,8 +179,14 @@ func rebooting(o Observation, p Policy, now time.Time) Action {
 	if !o.Record.Issued.IsZero() || (o.Command.Work == Doubtful && o.Record.Attempts >= p.RebootAttempts) {
 		return issued(o, p, now)
 	}
-	if o.Command.Work == Running {
+	switch o.Command.Work {
+	case Running:
 		return Action{Do: DoReboot, Reason: RebootIssued, Message: "The reboot command is running."}
+	case Done:
+		r := o.Record
+		r.Reason, r.Issued = RebootIssued, now
+		return write(r, "The reboot command was given; waiting for the machine to go down.")
+	default:
 	}
 	if a, stop := stopBeforeCommand(o, p, now); stop {
 		return a

@@ -1,0 +1,111 @@
+// Command rebootd is the agent that runs on every node and reboots it, safely, when its operating system asks
+// for it. See `rebootd --help`.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/sirupsen/logrus"
+
+	"github.com/rebootd/rebootd/pkg/agent"
+	"github.com/rebootd/rebootd/pkg/config"
+	"github.com/rebootd/rebootd/pkg/tell"
+)
+
+// version is set by the linker.
+var version = "dev" //nolint:gochecknoglobals // the linker can set nothing else
+
+const exitUsage = 2
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the whole program. It returns the exit code: 0 after a signal or --help, 1 when the agent could not
+// start, 2 when options are wrong.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	c, err := config.Parse(args, environ, stdout)
+	switch {
+	case errors.Is(err, config.ErrHelp):
+		return 0
+	case errors.Is(err, config.ErrVersion):
+		_, _ = fmt.Fprintf(stdout, "rebootd %s\n", version)
+		return 0
+	case err != nil:
+		_, _ = fmt.Fprintf(stderr, "rebootd: %v\nSee rebootd --help.\n", err)
+		return exitUsage
+	}
+	log := logger(c, stderr)
+	if err := serve(ctx, c, log); err != nil {
+		log.WithError(err).Error("rebootd could not start.")
+		return 1
+	}
+	return 0
+}
+
+// serve runs the agent and its port until ctx ends.
+func serve(ctx context.Context, c config.Config, log *logrus.Logger) error {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a, err := agent.Build(ctx, c, version, reg, log)
+	if err != nil {
+		return err
+	}
+	if c.MetricsPort > 0 {
+		address := net.JoinHostPort(c.MetricsHost, strconv.Itoa(c.MetricsPort))
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("--metrics-host and --metrics-port: listening on %s: %w", address, err)
+		}
+		go func() {
+			if err := tell.Serve(ctx, l, tell.Handler(reg, a.Healthy, a.Ready)); err != nil {
+				log.WithError(err).Error("Metrics and health checks are no longer served.")
+			}
+		}()
+	}
+	greet(c, log)
+	a.Run(ctx)
+	log.WithField("node", c.NodeName).Info("Stopped. Nothing was given up: the next start goes on from the record on the Node.")
+	return nil
+}
+
+// greet says at start what is set otherwise than by default.
+func greet(c config.Config, log *logrus.Logger) {
+	fields := logrus.Fields{"version": version, "node": c.NodeName, "namespace": c.Namespace}
+	for _, kv := range c.Effective() {
+		if kv.Source != "default" {
+			fields["--"+kv.Name] = kv.Value
+		}
+	}
+	log.WithFields(fields).Infof("rebootd starts; it looks for %s.", c.RebootSentinel)
+	for _, w := range c.Warnings {
+		log.Warn(w)
+	}
+}
+
+func logger(c config.Config, out io.Writer) *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(out)
+	if c.LogFormat == "json" {
+		log.SetFormatter(&logrus.JSONFormatter{})
+	} else {
+		log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})
+	}
+	if level, err := logrus.ParseLevel(c.LogLevel); err == nil { // Parse has checked it
+		log.SetLevel(level)
+	}
+	return log
+}

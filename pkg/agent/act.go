@@ -1,0 +1,208 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rebootd/rebootd/pkg/lock"
+	"github.com/rebootd/rebootd/pkg/node"
+	"github.com/rebootd/rebootd/pkg/plan"
+)
+
+// Those who wait for a slot all see in the same instant that one is free. Each tries after a random
+// part of rush, and after one that it didn't get it leaves the others alone for retake.
+const (
+	rush   = 200 * time.Millisecond
+	retake = time.Second
+	// retakeRefused is after a take that failed, at least.
+	retakeRefused = 5 * time.Second
+)
+
+// act takes the step and tells of it. It returns how soon the next turn is due.
+func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) (time.Duration, error) {
+	if !evicts(step) {
+		a.drain.stop()
+	}
+	if a.DryRun {
+		return a.pretendTo(n, o, step), nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	tale := node.Tale{Wanted: o.Wanted.Answer, Reason: step.Reason, Message: step.Message}
+	switch step.Do {
+	case plan.DoTake:
+		return a.take(ctx, n)
+	case plan.DoFree:
+		return atOnce, a.free(ctx, o, step)
+	case plan.DoDrain, plan.DoReboot:
+		return step.Again, a.work(ctx, n, o, step)
+	case plan.DoTell:
+		return atOnce, a.write(ctx, n, o, step, func() (*corev1.Node, error) { return a.Writer.Tell(ctx, n, tale) })
+	case plan.DoWrite:
+		return atOnce, a.write(ctx, n, o, step, func() (*corev1.Node, error) { return a.Writer.Write(ctx, n, step.Record, tale) })
+	case plan.DoUncordon:
+		return atOnce, a.write(ctx, n, o, step, func() (*corev1.Node, error) { return a.Writer.Uncordon(ctx, n, step.Record, tale) })
+	case plan.DoCordon:
+		if err := a.check(ctx, step.Record); err != nil {
+			return atOnce, a.lost(err, step.Record)
+		}
+		return atOnce, a.write(ctx, n, o, step, func() (*corev1.Node, error) { return a.Writer.Cordon(ctx, n, step.Record, tale) })
+	default:
+		a.Tell.Say(n, o.Record.Phase, step.Reason, step.Message)
+		return step.Again, nil
+	}
+}
+
+// evicts reports whether a drain may go on during the step. Everything else stops it, above all a
+// gate that closed.
+func evicts(step plan.Action) bool {
+	return step.Do == plan.DoDrain ||
+		(step.Do == plan.DoWrite && step.Record.Phase == plan.Drain &&
+			(step.Reason == plan.Draining || step.Reason == plan.BlockedByPDB))
+}
+
+// write writes to the Node. A conflict means that what was decided on is out of date: look again. After any other
+// error the write may have happened; the next turn begins with a live read.
+func (a *Agent) write(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action, do func() (*corev1.Node, error)) error {
+	after, err := do()
+	if err != nil {
+		a.unsettled = true
+		if apierrors.IsConflict(err) {
+			return nil
+		}
+		return err
+	}
+	a.self.Put(after)
+	phase := o.Record.Phase
+	if step.Do != plan.DoTell {
+		phase = step.Record.Phase
+		a.wrote(n, o.Record, step.Record)
+	}
+	a.Tell.Say(n, phase, step.Reason, step.Message)
+	return nil
+}
+
+// wrote notes what follows from a record that has just been written by this very process.
+func (a *Agent) wrote(n *corev1.Node, before, after plan.Record) {
+	switch {
+	case after.Phase == plan.Rebooting && after.Attempts > before.Attempts:
+		a.command.announced()
+	case after.Phase == plan.Recovering && before.Phase != plan.Recovering:
+		a.Tell.Metrics.Rebooted()
+	case after.Phase == plan.Aborting && before.Phase == plan.Drain:
+		a.Tell.Metrics.Drained(false)
+	case after.Phase == plan.Settle && before.Phase != plan.Settle:
+		a.Tell.Metrics.Back(after.Since.Sub(after.OutSince))
+	}
+	if before.Phase == plan.Settle && after.Phase == plan.Idle {
+		a.Log.WithField("node", n.Name).Debug("the slot goes next")
+	}
+}
+
+// take takes a slot, a little later than the moment in which it became free.
+func (a *Agent) take(ctx context.Context, n *corev1.Node) (time.Duration, error) {
+	if a.slots.turnAt.IsZero() {
+		a.slots.turnAt = a.Now().Add(rand.N(rush))
+	}
+	if left := a.slots.turnAt.Sub(a.Now()); left > 0 {
+		return left, nil
+	}
+	a.slots.turnAt = time.Time{}
+	lease, err := a.Group.Take(ctx, n.Name, n.UID)
+	switch {
+	case errors.Is(err, lock.ErrTaken):
+		a.slots.turnAt = a.Now().Add(retake + rand.N(rush))
+		return retake, nil
+	case err != nil:
+		a.slots.lateUntil = a.Now().Add(lateTake)
+		a.slots.refused, a.slots.turnAt = fmt.Sprintf("No slot can be taken: %v", err), a.Now().Add(retakeRefused+rand.N(retakeRefused))
+		return atOnce, nil // the next look tells of it
+	}
+	a.slots.leases.Put(lease)
+	a.Tell.Happened(n, plan.Required, plan.SlotTaken, fmt.Sprintf("Took slot %s.", lease.Name))
+	return atOnce, nil
+}
+
+func (a *Agent) free(ctx context.Context, o plan.Observation, step plan.Action) error {
+	if err := a.Group.Free(ctx, o.Slot.Name, types.UID(o.Slot.LeaseUID)); err != nil {
+		return err
+	}
+	a.slots.leases.Drop(types.UID(o.Slot.LeaseUID))
+	a.slots.held = ""
+	a.Log.WithField("slot", o.Slot.Name).Info("Freed the slot. " + step.Message)
+	return nil
+}
+
+// lost lets the next look see that the slot is gone, if it is.
+func (a *Agent) lost(err error, r plan.Record) error {
+	if errors.Is(err, lock.ErrLost) {
+		a.slots.leases.Drop(types.UID(r.LeaseUID))
+		return nil
+	}
+	return err
+}
+
+// work starts the drain or the reboot command, unless it is under way. Both are started only after a live
+// read has proved that the slot is still held.
+func (a *Agent) work(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) error {
+	a.Tell.Say(n, o.Record.Phase, step.Reason, step.Message)
+	if step.Do == plan.DoDrain && a.drain.running() || step.Do == plan.DoReboot && a.command.running() {
+		return nil
+	}
+	if err := a.check(ctx, o.Record); err != nil {
+		return a.lost(err, o.Record)
+	}
+	if step.Do == plan.DoDrain {
+		a.drain.start(a)
+		return nil
+	}
+	if err := a.confirm(ctx, n); err != nil {
+		return err
+	}
+	a.command.start(a, n)
+	return nil
+}
+
+// confirm proves by a live read that the Node is still the one that the reboot was decided on, that its
+// record says so, and that no other agent has taken over.
+func (a *Agent) confirm(ctx context.Context, n *corev1.Node) error {
+	live, err := a.Writer.Nodes.Get(ctx, n.Name, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("get Node %s: %w", n.Name, err)
+	}
+	a.self.Put(live)
+	if live.UID != n.UID || live.Annotations[node.StateAnnotation] != n.Annotations[node.StateAnnotation] || !a.claim.holds(live) {
+		return fmt.Errorf("the Node %s changed just before its reboot: looking again", n.Name)
+	}
+	return nil
+}
+
+// pretendTo tells what the step would do. Only the record's way up to the take is played, in memory.
+func (a *Agent) pretendTo(n *corev1.Node, o plan.Observation, step plan.Action) time.Duration {
+	dry := a.memory.dry
+	message := step.Message
+	again := step.Again
+	switch step.Do {
+	case plan.DoWait, plan.DoTell:
+	case plan.DoWrite:
+		if dry != nil && (step.Record.Phase == plan.Idle || step.Record.Phase == plan.Required) {
+			dry.record = step.Record
+			dry.told = plan.Told{Reason: step.Reason, Message: step.Message, At: a.Now()}
+			again = atOnce
+		}
+	case plan.DoTake:
+		message = fmt.Sprintf("Would now take a slot of lock group %s, cordon and drain this node, and reboot it by %s.", a.Group.Name, a.Rebooter)
+	default:
+		message = fmt.Sprintf("Would now do the step %q: %s", step.Do, step.Message)
+	}
+	a.Tell.Say(n, o.Record.Phase, step.Reason, "Dry run: "+message)
+	return again
+}

@@ -1,0 +1,216 @@
+// Package agent is the loop that joins the parts: it looks at everything, asks package plan for one step,
+// takes it, writes down what was done and looks again. What to do is decided there, how it is done in the packages
+// it drives; only this one knows them all.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/rebootd/rebootd/pkg/host"
+	"github.com/rebootd/rebootd/pkg/lock"
+	"github.com/rebootd/rebootd/pkg/mirror"
+	"github.com/rebootd/rebootd/pkg/node"
+	"github.com/rebootd/rebootd/pkg/node/drain"
+	"github.com/rebootd/rebootd/pkg/plan"
+	"github.com/rebootd/rebootd/pkg/tell"
+)
+
+const (
+	// requestTimeout bounds every request, so that a silent API server can't stop the loop.
+	requestTimeout = 10 * time.Second
+	// gateTimeout bounds one gate's answer.
+	gateTimeout = 10 * time.Second
+	// longestSleep bounds the time between two turns; the liveness check rests on it.
+	longestSleep = 30 * time.Second
+	// healthyWithin is how old the last turn may be. A turn makes a handful of requests at most.
+	healthyWithin = 2 * time.Minute
+)
+
+// Sentinel is one thing that may ask for a reboot.
+type Sentinel interface {
+	Look(ctx context.Context) plan.Wanted
+}
+
+// Gate is one thing that may hold a reboot back. The context it gets ends after ten seconds; an answer
+// that comes later counts as closed.
+type Gate interface {
+	Ask(ctx context.Context, n *corev1.Node) plan.Verdict
+}
+
+// Drainer empties the node of pods.
+type Drainer interface {
+	// Drain returns nil when no pod is left that has to go, and an error only when ctx has ended or it can't work.
+	Drain(ctx context.Context, report func(drain.Progress)) error
+}
+
+// Rebooter orders the reboot. Its String says in words how.
+type Rebooter interface {
+	Reboot(ctx context.Context) host.Result
+	String() string
+}
+
+// Parts is what an agent is made of. All fields but CostlyGates, Events and DryRun must be set.
+type Parts struct {
+	NodeName string
+	// Identity tells this process from any other agent that works, or worked, for the same node.
+	Identity string
+
+	Writer    node.Writer
+	Group     *lock.Group
+	Drainer   Drainer
+	Rebooter  Rebooter
+	Sentinels []Sentinel
+	// Gates are asked on every look, by every node that waits; CostlyGates only under the slot.
+	Gates, CostlyGates []Gate
+	BootID             func() (string, error)
+
+	Policy plan.Policy
+	// Period is how often to look when nothing wakes the loop.
+	Period time.Duration
+	// DryRun writes nothing to the API server: no record, no slot, no Event.
+	DryRun bool
+
+	Tell *tell.Teller
+	Log  logrus.FieldLogger
+	// Now is the clock. It may jump.
+	Now func() time.Time
+}
+
+// Agent works for one node. Only its own goroutine touches the fields below the mirror; what works in the
+// background reports through the types that hold it.
+type Agent struct {
+	Parts
+	self  *mirror.Mirror[*corev1.Node]
+	woken chan struct{}
+	beat  atomic.Int64 // Unix nanoseconds of the last turn
+	ready atomic.Bool
+	why   atomic.Value // string: why not ready
+
+	slots   slots
+	claim   claim
+	drain   drainWork
+	command commandWork
+	memory  memory
+	trouble trouble
+
+	unsettled bool // a write's outcome is unknown: read before anything else
+}
+
+// New returns an agent. It does nothing before Run.
+func New(p Parts) *Agent {
+	a := &Agent{
+		Parts: p,
+		self:  mirror.New("node", node.Source(p.Writer.Nodes, p.NodeName), &corev1.Node{}),
+		woken: make(chan struct{}, 1),
+	}
+	a.slots.group = p.Group
+	a.claim.me = p.Identity
+	a.trouble.log = p.Log
+	a.why.Store("not looked yet")
+	a.beat.Store(p.Now().UnixNano())
+	return a
+}
+
+// Run works until ctx ends. It gives nothing up then: the record on the Node is where the next start goes on. It
+// returns only when all that it started has ended, except for a reboot command, which nothing stops.
+func (a *Agent) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer a.drain.stop()
+	defer a.slots.stop()
+	wg.Go(func() { a.self.Run(ctx) })
+	for ctx.Err() == nil {
+		again := a.turn(ctx)
+		a.beat.Store(a.Now().UnixNano())
+		a.sleep(ctx, again)
+	}
+	a.leave()
+}
+
+// Wake makes the loop look again now. It may be called from any goroutine.
+func (a *Agent) Wake() {
+	select {
+	case a.woken <- struct{}{}:
+	default:
+	}
+}
+
+// Healthy is nil while the loop turns.
+func (a *Agent) Healthy() error {
+	if age := a.Now().Sub(time.Unix(0, a.beat.Load())); age > healthyWithin {
+		return fmt.Errorf("the loop has not turned for %s", age.Round(time.Second))
+	}
+	return nil
+}
+
+// Ready is nil once the agent has read its Node and looked at the sentinels.
+func (a *Agent) Ready() error {
+	if a.ready.Load() {
+		return nil
+	}
+	return fmt.Errorf("%v", a.why.Load())
+}
+
+// sleep waits for something to change, but no longer than d; zero is as long as it is allowed.
+func (a *Agent) sleep(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		d = a.Period
+	}
+	timer := time.NewTimer(min(d, longestSleep))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-a.woken:
+	case <-a.self.Changed():
+	case <-a.slots.changed():
+	}
+}
+
+// atOnce is how a turn asks to be followed by the next without a pause.
+const atOnce = time.Nanosecond
+
+// turn is one round: look, decide, act. It returns how soon the next is due; zero is whenever something changes.
+func (a *Agent) turn(ctx context.Context) time.Duration {
+	n, err := a.own(ctx)
+	switch {
+	case errors.Is(err, mirror.ErrNotSynced):
+		return 0
+	case err != nil:
+		a.why.Store(err.Error())
+		return a.trouble.with(err, a.Now())
+	}
+	if mine, again := a.stand(ctx, n); !mine {
+		return again
+	}
+	o, err := a.observe(ctx, n)
+	if err != nil {
+		return 0 // the slots are being read; the mirror wakes us
+	}
+	a.Tell.Metrics.Looked(o, a.Now())
+	a.ready.CompareAndSwap(false, n != nil)
+	action := plan.Decide(o, a.Policy, a.Now())
+	again, err := a.act(ctx, n, o, action)
+	if err != nil {
+		return a.trouble.with(err, a.Now())
+	}
+	a.trouble.over(a.Now())
+	return again
+}
+
+// leave tells a second agent for this node, if one waits, that it may start at once.
+func (a *Agent) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if n := newest(a.self); n != nil && !a.DryRun && a.claim.holds(n) {
+		_, _ = a.Writer.Annotate(ctx, n, map[string]any{node.AgentAnnotation: nil}) // else it finds out by itself
+	}
+}

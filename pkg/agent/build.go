@@ -1,0 +1,156 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/klog/v2"
+
+	"github.com/rebootd/rebootd/pkg/config"
+	"github.com/rebootd/rebootd/pkg/gate"
+	"github.com/rebootd/rebootd/pkg/host"
+	"github.com/rebootd/rebootd/pkg/lock"
+	"github.com/rebootd/rebootd/pkg/node"
+	"github.com/rebootd/rebootd/pkg/node/drain"
+	"github.com/rebootd/rebootd/pkg/plan"
+	"github.com/rebootd/rebootd/pkg/sentinel"
+	"github.com/rebootd/rebootd/pkg/tell"
+)
+
+// name is what rebootd calls itself towards the API server: in Events, managedFields and the user agent.
+const name = "rebootd"
+
+// Build makes an agent from its configuration. It sends no request and touches nothing of the host. What it
+// starts in the background (file events, the sending of Events) ends with ctx.
+func Build(ctx context.Context, c config.Config, version string, reg prometheus.Registerer, log logrus.FieldLogger) (*Agent, error) {
+	log = log.WithField("node", c.NodeName)
+	client, err := connect(c, version, log)
+	if err != nil {
+		return nil, err
+	}
+	machine := host.New(host.Options{
+		Namespace: host.Namespace(c.CommandNamespace), BootIDFile: c.BootIDFile,
+		// The one place that opens the way to PID 1.
+		AllowSignal: c.RebootMethod == "signal" && !c.DryRun,
+	})
+	rebooter, check, err := rebooter(c, machine)
+	if err != nil {
+		return nil, err
+	}
+	file := sentinel.File{Path: c.RebootSentinel, HostRoot: c.HostRoot}
+	a := New(Parts{
+		NodeName: c.NodeName,
+		Identity: identity(machine),
+		Writer:   node.Writer{Nodes: client.CoreV1().Nodes(), Manager: name, Now: time.Now},
+		Group: &lock.Group{
+			Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace, Name: c.LockGroup, Slots: c.Concurrency,
+		},
+		Drainer: drain.New(client, drain.Options{
+			NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector,
+			SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout,
+		}, log),
+		Rebooter:  rebooter,
+		Sentinels: []Sentinel{file},
+		Gates:     []Gate{gate.Hold{Annotation: node.HoldAnnotation}, gate.Command{Check: check}},
+		BootID:    machine.BootID,
+		Policy:    policy(c),
+		Period:    c.Period,
+		DryRun:    c.DryRun,
+		Tell:      teller(ctx, c, version, client, reg, log),
+		Log:       log,
+		Now:       time.Now,
+	})
+	go sentinel.Events(ctx, file.Dir(), a.Wake)
+	return a, nil
+}
+
+// connect makes the client. Its own rate limit is off: the API server's priority and fairness does that
+// better, and a drain of a hundred pods must not crawl.
+func connect(c config.Config, version string, log logrus.FieldLogger) (kubernetes.Interface, error) {
+	// The API machinery logs through klog; its lines belong into this stream, where they are seldom wanted.
+	klog.SetLogger(funcr.New(func(_, args string) { log.Debug(args) }, funcr.Options{}))
+	rc, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
+	if err != nil && c.Kubeconfig == "" {
+		return nil, fmt.Errorf("this is not a pod with a service account, so --kubeconfig must say how to reach the API server: %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig %q: %w", c.Kubeconfig, err)
+	}
+	rc.QPS = -1
+	rc.UserAgent = name + "/" + version
+	rc.ContentType = runtime.ContentTypeProtobuf
+	rc.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	rc.WarningHandler = rest.NoWarnings{}
+	client, err := kubernetes.NewForConfig(rc)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for the API server: %w", err)
+	}
+	return client, nil
+}
+
+// rebooter is the configured way to reboot, and the check whether it could work.
+func rebooter(c config.Config, machine *host.Host) (Rebooter, func() error, error) {
+	if c.RebootMethod == "signal" {
+		return host.Signal{Host: machine, Number: c.RebootSignal}, func() error { return nil }, nil
+	}
+	argv, err := host.ParseCommand(c.RebootCommand)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--reboot-command %q: %w", c.RebootCommand, err)
+	}
+	check := func() error {
+		if err := machine.Lookup(argv[0]); err != nil {
+			return fmt.Errorf("--reboot-command: %w", err)
+		}
+		return nil
+	}
+	return host.Command{Host: machine, Argv: argv, Timeout: c.CommandTimeout}, check, nil
+}
+
+func teller(ctx context.Context, c config.Config, version string, client kubernetes.Interface, reg prometheus.Registerer, log logrus.FieldLogger) *tell.Teller {
+	t := &tell.Teller{Log: log, Metrics: tell.NewMetrics(reg, c.NodeName, version), Now: time.Now}
+	if !c.DryRun {
+		events := record.NewBroadcaster(record.WithContext(ctx))
+		events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: client.CoreV1().Events(corev1.NamespaceAll)})
+		context.AfterFunc(ctx, events.Shutdown)
+		t.Events = events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: name, Host: c.NodeName})
+	}
+	return t
+}
+
+// identity names this process, with the boot at its end: an agent of another boot can't be alive.
+func identity(machine *host.Host) string {
+	bootID, err := machine.BootID()
+	if err != nil {
+		bootID = "unknown"
+	}
+	where, err := os.Hostname()
+	if err != nil {
+		where = "unknown"
+	}
+	return fmt.Sprintf("%s/%s@%s", where, rand.Text()[:8], bootID)
+}
+
+func policy(c config.Config) plan.Policy {
+	return plan.Policy{
+		DrainDelay: c.DrainDelay, DrainTimeout: c.DrainTimeout,
+		RebootDelay: c.RebootDelay, RebootTimeout: c.RebootTimeout, RebootAttempts: c.RebootAttempts, RetryDelay: 10 * time.Second,
+		SteadyTime: c.SteadyTime, SettleTime: max(c.SettleTime, c.LockReleaseDelay),
+		GateGrace: c.GateGrace, TurnTime: 10 * time.Minute,
+		BackOff: c.BackOff, BackOffMax: c.BackOffMax,
+		MaxReboots: c.MaxReboots, MaxRebootsPer: c.MaxRebootsPer,
+	}
+}

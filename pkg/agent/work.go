@@ -1,0 +1,190 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/rebootd/rebootd/pkg/host"
+	"github.com/rebootd/rebootd/pkg/node/drain"
+	"github.com/rebootd/rebootd/pkg/plan"
+)
+
+// drainWork is the drain that runs beside the loop, so that the loop goes on looking.
+type drainWork struct {
+	mu     sync.Mutex
+	cancel context.CancelFunc
+	ended  chan struct{}
+	now    plan.DrainState
+}
+
+func (d *drainWork) state() plan.DrainState {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.now
+}
+
+func (d *drainWork) running() bool { return d.state().Work == plan.Running }
+
+func (d *drainWork) set(s plan.DrainState) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.now = s
+}
+
+func (d *drainWork) start(a *Agent) {
+	ctx, cancel := context.WithCancel(context.Background())
+	d.cancel, d.ended = cancel, make(chan struct{})
+	d.set(plan.DrainState{Work: plan.Running})
+	go func() {
+		defer close(d.ended)
+		err := a.Drainer.Drain(ctx, func(p drain.Progress) {
+			d.set(plan.DrainState{Work: plan.Running, Message: progress(p), Blocked: blockedByPDB(p)})
+			a.Wake()
+		})
+		switch {
+		case err == nil:
+			d.set(plan.DrainState{Work: plan.Done, DoneSince: a.Now()})
+			a.Tell.Metrics.Drained(true)
+		case ctx.Err() == nil:
+			a.Log.WithError(err).Error("The drain can't work.")
+			d.set(plan.DrainState{Work: plan.Failed, Message: err.Error()})
+		}
+		a.Wake()
+	}()
+}
+
+// stop ends a drain, and forgets one that has ended. It returns when no further eviction can be sent.
+func (d *drainWork) stop() {
+	if d.cancel == nil {
+		return
+	}
+	d.cancel()
+	<-d.ended
+	d.cancel = nil
+	d.set(plan.DrainState{})
+}
+
+func progress(p drain.Progress) string {
+	text := fmt.Sprintf("%d of %d pods are gone.", p.Gone, p.Total)
+	const named = 3
+	var inTheWay []string
+	for _, o := range p.Obstacles {
+		if o.Reason != drain.Waiting && len(inTheWay) < named {
+			inTheWay = append(inTheWay, o.String())
+		}
+	}
+	if len(inTheWay) == 0 {
+		return text
+	}
+	text += " In the way: " + strings.Join(inTheWay, "; ")
+	if more := len(p.Obstacles) - len(inTheWay); more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text + "."
+}
+
+func blockedByPDB(p drain.Progress) bool {
+	for _, o := range p.Obstacles {
+		if o.Reason == drain.PDB {
+			return true
+		}
+	}
+	return false
+}
+
+// commandWork is the reboot command that runs beside the loop.
+type commandWork struct {
+	mu      sync.Mutex
+	tracked bool // this process knows what became of every attempt, or has noted its doubt
+	attempt int  // the number of the one that runs, to tell a late end of an earlier one
+	now     plan.CommandState
+}
+
+// state is what is known of the reboot command. A process that finds a node in Rebooting without having
+// written so itself doesn't know whether the command has been run.
+func (c *commandWork) state(r plan.Record) plan.CommandState {
+	if r.Phase != plan.Rebooting {
+		c.forget()
+		return plan.CommandState{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.tracked {
+		c.tracked, c.now = true, plan.CommandState{Work: plan.Doubtful, Doubt: true}
+	}
+	return c.now
+}
+
+// forget makes every earlier attempt one that this process knows nothing of.
+func (c *commandWork) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tracked, c.now = false, plan.CommandState{}
+	c.attempt++
+}
+
+// announced notes that the record now says that an attempt comes next.
+func (c *commandWork) announced() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tracked = true
+	c.now.Work = plan.NotStarted
+}
+
+func (c *commandWork) running() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now.Work == plan.Running
+}
+
+func (c *commandWork) start(a *Agent, n *corev1.Node) {
+	c.mu.Lock()
+	c.attempt++
+	c.now.Work = plan.Running
+	attempt := c.attempt
+	c.mu.Unlock()
+	a.Log.WithField("method", a.Rebooter.String()).Warn("Rebooting this machine now.")
+	go func() {
+		// Not the loop's context: the reboot stops the agent, and the agent must not stop the reboot.
+		res := a.Rebooter.Reboot(context.Background())
+		message := describe(a, n, res)
+		c.mu.Lock()
+		if c.attempt == attempt {
+			c.now.Work, c.now.Message = plan.Done, message
+			if res.Failed() {
+				c.now.Work = plan.Failed
+			}
+		}
+		c.mu.Unlock()
+		a.Wake()
+	}()
+}
+
+// describe tells how the command ended, and returns its failure.
+func describe(a *Agent, n *corev1.Node, res host.Result) string {
+	log := a.Log.WithFields(logrus.Fields{
+		"method": a.Rebooter.String(), "exit_code": res.ExitCode, "output": res.Output,
+		"seconds": res.Duration.Round(time.Millisecond).Seconds(),
+	})
+	if res.Err != nil {
+		log = log.WithError(res.Err)
+	}
+	if !res.Failed() {
+		log.Info("The reboot command was given.")
+		return ""
+	}
+	message := res.Err.Error()
+	if out := strings.TrimSpace(res.Output); out != "" {
+		message += ": " + out
+	}
+	a.Tell.Metrics.RebootFailed()
+	log.Error("The reboot command failed.")
+	a.Tell.Happened(n, plan.Rebooting, plan.RebootFailed, "The reboot command failed: "+message)
+	return message
+}

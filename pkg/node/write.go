@@ -1,0 +1,125 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rebootd/rebootd/pkg/plan"
+)
+
+// Tale is what the Node is to say to people: the condition, and the label that goes with it.
+type Tale struct {
+	Wanted  plan.Answer
+	Reason  plan.Reason
+	Message string
+}
+
+// Writer writes to one Node. Each write is made on the version of the Node that it was decided on, and fails with a
+// conflict when somebody changed it since: then one looks again. That is what makes a cordon neither
+// forgotten nor stolen.
+type Writer struct {
+	Nodes Nodes
+	// Manager names who writes, in managedFields.
+	Manager string
+	// Now is the clock of the condition's times.
+	Now func() time.Time
+}
+
+// Write writes record, label and condition in one request. A patch of the status subresource also
+// writes metadata; spec it can't.
+func (w *Writer) Write(ctx context.Context, n *corev1.Node, r plan.Record, t Tale) (*corev1.Node, error) {
+	return w.patch(ctx, n, map[string]any{
+		"metadata": w.metadata(n, r, t),
+		"status":   map[string]any{"conditions": []corev1.NodeCondition{w.condition(n, t)}},
+	}, "status")
+}
+
+// Tell writes the condition alone and leaves the record as it stands.
+func (w *Writer) Tell(ctx context.Context, n *corev1.Node, t Tale) (*corev1.Node, error) {
+	return w.patch(ctx, n, map[string]any{
+		"metadata": on(n),
+		"status":   map[string]any{"conditions": []corev1.NodeCondition{w.condition(n, t)}},
+	}, "status")
+}
+
+// Cordon writes the record and spec.unschedulable in one request, so that a cordon of ours always comes with the
+// record that says whose it is. (The drain library's CordonHelper can't: it patches spec alone and without a version.)
+func (w *Writer) Cordon(ctx context.Context, n *corev1.Node, r plan.Record, t Tale) (*corev1.Node, error) {
+	return w.schedulable(ctx, n, r, t, true)
+}
+
+// Uncordon is the way back: record and spec in one request.
+func (w *Writer) Uncordon(ctx context.Context, n *corev1.Node, r plan.Record, t Tale) (*corev1.Node, error) {
+	return w.schedulable(ctx, n, r, t, nil)
+}
+
+func (w *Writer) schedulable(ctx context.Context, n *corev1.Node, r plan.Record, t Tale, unschedulable any) (*corev1.Node, error) {
+	return w.patch(ctx, n, map[string]any{
+		"metadata": w.metadata(n, r, t),
+		"spec":     map[string]any{"unschedulable": unschedulable},
+	})
+}
+
+// Annotate sets annotations; a nil value removes one.
+func (w *Writer) Annotate(ctx context.Context, n *corev1.Node, annotations map[string]any) (*corev1.Node, error) {
+	meta := on(n)
+	meta["annotations"] = annotations
+	return w.patch(ctx, n, map[string]any{"metadata": meta})
+}
+
+// on ties a patch to the very object and version it was decided on.
+func on(n *corev1.Node) map[string]any {
+	return map[string]any{"uid": n.UID, "resourceVersion": n.ResourceVersion}
+}
+
+func (w *Writer) metadata(n *corev1.Node, r plan.Record, t Tale) map[string]any {
+	meta := on(n)
+	meta["annotations"] = map[string]any{StateAnnotation: r.String()}
+	switch t.Wanted {
+	case plan.Yes:
+		meta["labels"] = map[string]any{RequiredLabel: "true"}
+	case plan.No:
+		meta["labels"] = map[string]any{RequiredLabel: nil}
+	case plan.Unknown: // the label stays as it is
+	}
+	return meta
+}
+
+func (w *Writer) condition(n *corev1.Node, t Tale) corev1.NodeCondition {
+	now := metav1.NewTime(w.Now())
+	c := corev1.NodeCondition{
+		Type: ConditionType, Reason: string(t.Reason), Message: t.Message,
+		LastHeartbeatTime: now, LastTransitionTime: now,
+	}
+	switch t.Wanted {
+	case plan.Yes:
+		c.Status = corev1.ConditionTrue
+	case plan.No:
+		c.Status = corev1.ConditionFalse
+	default:
+		c.Status = corev1.ConditionUnknown
+	}
+	for _, old := range n.Status.Conditions {
+		if old.Type == c.Type && old.Status == c.Status {
+			c.LastTransitionTime = old.LastTransitionTime
+		}
+	}
+	return c
+}
+
+func (w *Writer) patch(ctx context.Context, n *corev1.Node, patch map[string]any, subresources ...string) (*corev1.Node, error) {
+	data, err := json.Marshal(patch)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a patch of Node %s: %w", n.Name, err)
+	}
+	// Conditions are merged by their type, which only a strategic merge patch does.
+	after, err := w.Nodes.Patch(ctx, n.Name, types.StrategicMergePatchType, data,
+		metav1.PatchOptions{FieldManager: w.Manager}, subresources...)
+	return after, explain("patch", n.Name, err)
+}

@@ -1,0 +1,118 @@
+package tell
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rebootd/rebootd/pkg/plan"
+)
+
+// Metrics are everything that this agent measures. Every label has a bounded set of values.
+type Metrics struct {
+	required  *prometheus.GaugeVec
+	since     prometheus.Gauge
+	kured     *prometheus.GaugeVec
+	phase     *prometheus.GaugeVec
+	blocked   *prometheus.GaugeVec
+	slotHeld  prometheus.Gauge
+	lastCheck prometheus.Gauge
+	drains    *prometheus.CounterVec
+	reboots   *prometheus.CounterVec
+	out       prometheus.Histogram
+	build     *prometheus.GaugeVec
+	node      string
+}
+
+// NewMetrics registers the metrics of one node.
+func NewMetrics(reg prometheus.Registerer, node, version string) *Metrics {
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &Metrics{
+		node:     node,
+		required: gauges("rebootd_reboot_required", "1 while this node wants a reboot, 0 while it does not; absent while that is unknown.", "node"),
+		since:    gauge("rebootd_reboot_required_since_seconds", "When this node's reboot was first seen to be wanted, in Unix seconds; 0 while none is."),
+		kured:    gauges("kured_reboot_required", "The same as rebootd_reboot_required, under the name that kured gives it.", "node"),
+		phase:    gauges("rebootd_phase", "1 for the phase that this node is in, 0 for the others.", "phase"),
+		blocked:  gauges("rebootd_blocked", "1 for the reason that this node waits for while a reboot is wanted.", "reason"),
+		slotHeld: gauge("rebootd_slot_held", "1 while this node holds a slot of its lock group."),
+		lastCheck: gauge("rebootd_last_check_seconds",
+			"When this agent last looked whether a reboot is wanted, in Unix seconds."),
+		drains:  counters("rebootd_drains_total", "Drains that ended, by result.", "result"),
+		reboots: counters("rebootd_reboots_total", "Reboots proved by a changed boot ID, and reboot commands that failed, by result.", "result"),
+		out: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "rebootd_out_of_service_seconds", Help: "How long this node was out of service for a reboot, from cordon to uncordon.",
+			Buckets: []float64{15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200},
+		}),
+		build: gauges("rebootd_build_info", "1, labelled with the version of this agent.", "version"),
+	}
+	reg.MustRegister(m.required, m.since, m.kured, m.phase, m.blocked, m.slotHeld, m.lastCheck, m.drains, m.reboots, m.out, m.build)
+	m.build.WithLabelValues(version).Set(1)
+	for _, r := range []string{"drained", "aborted"} {
+		m.drains.WithLabelValues(r)
+	}
+	for _, r := range []string{"succeeded", "failed"} {
+		m.reboots.WithLabelValues(r)
+	}
+	return m
+}
+
+// Looked notes one look at the machine and what it found.
+func (m *Metrics) Looked(o plan.Observation, now time.Time) {
+	m.lastCheck.Set(float64(now.Unix()))
+	switch o.Wanted.Answer {
+	case plan.Unknown:
+		m.required.Reset()
+		m.kured.Reset()
+	default:
+		m.required.WithLabelValues(m.node).Set(number(o.Wanted.Answer == plan.Yes))
+		m.kured.WithLabelValues(m.node).Set(number(o.Wanted.Answer == plan.Yes))
+	}
+	m.since.Set(0)
+	if t := o.Record.RequiredSince; !t.IsZero() {
+		m.since.Set(float64(t.Unix()))
+	}
+	m.slotHeld.Set(number(o.Slot.Held))
+}
+
+// Drained counts a drain that ended.
+func (m *Metrics) Drained(ok bool) {
+	if ok {
+		m.drains.WithLabelValues("drained").Inc()
+		return
+	}
+	m.drains.WithLabelValues("aborted").Inc()
+}
+
+// Rebooted counts a proved reboot.
+func (m *Metrics) Rebooted() { m.reboots.WithLabelValues("succeeded").Inc() }
+
+// RebootFailed counts a reboot command that is known to have failed.
+func (m *Metrics) RebootFailed() { m.reboots.WithLabelValues("failed").Inc() }
+
+// Back counts a node's time out of service.
+func (m *Metrics) Back(out time.Duration) { m.out.Observe(out.Seconds()) }
+
+func (m *Metrics) setReason(phase plan.Phase, reason plan.Reason) {
+	for _, p := range plan.Phases() {
+		m.phase.WithLabelValues(string(p)).Set(number(p == phase))
+	}
+	m.blocked.Reset()
+	if phase != plan.Idle && phase != "" {
+		m.blocked.WithLabelValues(string(reason)).Set(1)
+	}
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,100 @@
+// Package tell says one thing in every place where somebody may look: the log, the Node's Events, the metrics.
+// The condition on the Node is written with the record, by package node, in the same words.
+package tell
+
+import (
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/record"
+
+	"github.com/rebootd/rebootd/pkg/plan"
+)
+
+// relog is the least time between two lines that differ only in the message, such as a drain's progress.
+const relog = 10 * time.Second
+
+// Teller remembers what it said last, so that it speaks only when that changes.
+type Teller struct {
+	// Log gets a line for each change.
+	Log logrus.FieldLogger
+	// Events gets one for each change of reason. Nil: none are sent.
+	Events record.EventRecorder
+	// Metrics must not be nil.
+	Metrics *Metrics
+	// Now is the clock.
+	Now func() time.Time
+
+	mu     sync.Mutex
+	last   plan.Told
+	logged time.Time
+}
+
+// Resume takes over what the Node says already, so that a restarted agent doesn't send the same Event again.
+func (t *Teller) Resume(told plan.Told) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last.Reason == "" {
+		t.last.Reason = told.Reason
+	}
+}
+
+// Say tells why the node is as it is. Told again with the same reason and message it says nothing.
+func (t *Teller) Say(n *corev1.Node, phase plan.Phase, reason plan.Reason, message string) {
+	t.mu.Lock()
+	news := t.last.Reason != reason
+	words := t.last.Message != message && (news || t.Now().Sub(t.logged) >= relog)
+	if news || words {
+		t.last = plan.Told{Reason: reason, Message: message}
+		t.logged = t.Now()
+	}
+	t.mu.Unlock()
+	t.Metrics.setReason(phase, reason)
+	if news || words {
+		t.line(phase, reason, message)
+	}
+	if news {
+		t.event(n, reason, message)
+	}
+}
+
+// Happened tells of something that has happened, whatever is said next: a slot taken, a command that failed.
+func (t *Teller) Happened(n *corev1.Node, phase plan.Phase, reason plan.Reason, message string) {
+	t.line(phase, reason, message)
+	t.event(n, reason, message)
+}
+
+func (t *Teller) line(phase plan.Phase, reason plan.Reason, message string) {
+	log := t.Log.WithFields(logrus.Fields{"phase": string(phase), "reason": string(reason)})
+	if Warns(reason) {
+		log.Warn(message)
+		return
+	}
+	log.Info(message)
+}
+
+func (t *Teller) event(n *corev1.Node, reason plan.Reason, message string) {
+	if t.Events == nil || n == nil || reason == plan.NotRequired {
+		return
+	}
+	kind := corev1.EventTypeNormal
+	if Warns(reason) {
+		kind = corev1.EventTypeWarning
+	}
+	// The Node's real UID: `kubectl describe node` finds an Event by it.
+	t.Events.Event(&corev1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: n.Name, UID: types.UID(n.UID)}, kind, string(reason), message)
+}
+
+// Warns reports whether a reason is told as a warning: somebody should look.
+func Warns(reason plan.Reason) bool {
+	switch reason {
+	case plan.SentinelUnknown, plan.SlotLost, plan.DrainFailed, plan.DrainTimedOut, plan.HookFailed, plan.RebootFailed,
+		plan.RebootTimedOut, plan.RebootLoop, plan.NodeRecreated, plan.CircuitOpen, plan.GateError:
+		return true
+	default:
+		return false
+	}
+}
