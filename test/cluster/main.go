@@ -63,7 +63,10 @@ func run(args []string) int {
 		fmt.Fprintf(os.Stderr, "error: there is no command %q\n\n%s", args[0], help)
 		return 2
 	}
-	err := command(ctx, args[0], args[1:])
+	return exitCode(command(ctx, args[0], args[1:]))
+}
+
+func exitCode(err error) int {
 	switch exit := (*exec.ExitError)(nil); {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return 0

@@ -36,9 +36,9 @@ type Options struct {
 // Cluster is a running cluster. The embedded part is its control plane.
 type Cluster struct {
 	*lab.Cluster
-	Machines *machine.Set
 
-	network machine.Network
+	Machines *machine.Set
+	network  machine.Network
 }
 
 // Start starts a cluster and returns when all its nodes are Ready. If it fails, nothing is left

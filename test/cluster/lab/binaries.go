@@ -28,11 +28,11 @@ func EnsureBinaries(ctx context.Context, log io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key, err := sourceKey(source)
+	cache, err := CacheDir()
 	if err != nil {
 		return "", err
 	}
-	cache, err := CacheDir()
+	key, err := sourceKey(source)
 	if err != nil {
 		return "", err
 	}
@@ -40,24 +40,33 @@ func EnsureBinaries(ctx context.Context, log io.Writer) (string, error) {
 	if isDir(dir) {
 		return dir, nil
 	}
+	if err := buildOnce(ctx, source, dir, log); err != nil {
+		return "", fmt.Errorf("building the control plane: %w", err)
+	}
+	return dir, nil
+}
+
+// buildOnce builds unless another process does, and then waits for it.
+func buildOnce(ctx context.Context, source, dir string, log io.Writer) error {
+	cache := filepath.Dir(dir)
 	if err := os.MkdirAll(cache, 0o755); err != nil { //nolint:gosec // binaries are no secret
-		return "", fmt.Errorf("creating the cache: %w", err)
+		return err
 	}
 	unlock, err := lockFile(ctx, filepath.Join(cache, "build.lock"))
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer unlock()
-	if isDir(dir) { // built while we waited
-		return dir, nil
+	if isDir(dir) {
+		return nil // built while we waited
 	}
 	start := time.Now()
 	_, _ = fmt.Fprintln(log, "building the control plane from source; the first time this takes 5 to 10 minutes")
 	if err := build(ctx, source, dir); err != nil {
-		return "", fmt.Errorf("building the control plane: %w", err)
+		return err
 	}
 	_, _ = fmt.Fprintf(log, "built the control plane in %s\n", time.Since(start).Round(time.Second))
-	return dir, nil
+	return nil
 }
 
 // CacheDir is where built things are kept from one run to the next.
@@ -145,7 +154,7 @@ func sourceKey(source string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("reading the control plane's source: %w", err)
 		}
-		fmt.Fprintf(sum, "%s %d\n%s", name, len(content), content)
+		_, _ = fmt.Fprintf(sum, "%s %d\n%s", name, len(content), content)
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:16], nil
 }

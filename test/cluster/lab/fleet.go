@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -38,9 +39,7 @@ func (c *Cluster) AddFakeNodes(ctx context.Context, n int, labels func(i int) ma
 	create := func(i int) error {
 		node := fakeNode(i)
 		if labels != nil {
-			for key, value := range labels(i) {
-				node.Labels[key] = value
-			}
+			maps.Copy(node.Labels, labels(i))
 		}
 		_, err := client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
 		if err != nil && !apierrors.IsAlreadyExists(err) {

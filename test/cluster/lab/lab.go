@@ -101,6 +101,14 @@ func (c *Cluster) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := c.chooseAddresses(ctx); err != nil {
+		return err
+	}
+	return c.writePKI()
+}
+
+func (c *Cluster) chooseAddresses(ctx context.Context) error {
+	var err error
 	if c.opts.ListenPort == 0 {
 		if c.opts.ListenPort, err = freePort(ctx); err != nil {
 			return err
@@ -117,7 +125,7 @@ func (c *Cluster) prepare(ctx context.Context) error {
 		}
 		c.url = "https://" + c.forward.address()
 	}
-	return c.writePKI()
+	return nil
 }
 
 // Stop kills the cluster's programs. It may be called again. Only a temporary folder is removed.

@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,8 +23,7 @@ type Spec struct {
 type Process struct {
 	spec Spec
 	cmd  *exec.Cmd
-	done chan struct{}
-	err  error // how it ended; valid once done is closed
+	done chan struct{} // closed once it has ended
 }
 
 // Start starts the program and returns at once. Its output goes to log/NAME.log, appended.
@@ -36,7 +34,7 @@ func Start(spec Spec) (*Process, error) {
 	}
 	defer log.Close() //nolint:errcheck // the child writes it, through its own descriptor
 
-	cmd := exec.CommandContext(context.Background(), spec.Argv0, spec.Args...)
+	cmd := exec.Command(spec.Argv0, spec.Args...) //nolint:gosec,noctx // what tests ask for; runs until Kill
 	cmd.Dir, cmd.Stdout, cmd.Stderr = spec.Dir, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p := &Process{spec: spec, cmd: cmd, done: make(chan struct{})}
@@ -59,7 +57,7 @@ func (p *Process) run(started chan<- error) {
 		err := p.cmd.Start()
 		started <- err
 		if err == nil {
-			p.err = p.cmd.Wait()
+			_ = p.cmd.Wait() // how it ended is in ProcessState
 			close(p.done)
 		}
 	})
@@ -88,7 +86,7 @@ func (p *Process) Failure() error {
 	const last = 1500
 	words, _ := os.ReadFile(p.spec.log())
 	words = words[max(0, len(words)-last):]
-	return fmt.Errorf("%s ended (%v); end of %s:\n%s", p.spec.Name, p.err, p.spec.log(), strings.TrimSpace(string(words)))
+	return fmt.Errorf("%s ended (%s); end of %s:\n%s", p.spec.Name, p.cmd.ProcessState, p.spec.log(), strings.TrimSpace(string(words)))
 }
 
 func (s Spec) log() string    { return filepath.Join(s.Dir, "log", s.Name+".log") }

@@ -3,6 +3,7 @@
 package proc
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,12 +37,9 @@ func Running(file string) (int, error) {
 		return 0, fmt.Errorf("reading a process record: %w", err)
 	}
 	pidText, start, _ := strings.Cut(strings.TrimSpace(string(content)), " ")
-	pid, err := strconv.Atoi(pidText)
-	if err != nil || pid <= 1 {
-		return 0, nil // cut short by a crash: the process died with its owner
-	}
-	if now, err := identity(pid); err != nil || now != start {
-		return 0, nil
+	pid, _ := strconv.Atoi(pidText) // 0 if a crash cut the record short: then the process died with its owner
+	if now, err := identity(pid); pid <= 1 || err != nil || now != start {
+		return 0, nil //nolint:nilerr // it is gone, or another process has its number
 	}
 	return pid, nil
 }
@@ -103,7 +101,7 @@ func identity(pid int) (string, error) {
 	}
 	// The name, in parentheses, may hold anything; the state is the first field after it and the
 	// start time the twentieth.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
 		return "", fmt.Errorf("process %d has ended", pid)
 	}
