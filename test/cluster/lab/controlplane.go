@@ -146,8 +146,8 @@ func (c *Cluster) startKwok(ctx context.Context) error {
 	}
 	p, err := c.run("kwok",
 		"--kubeconfig=pki/admin.kubeconfig", "--config=stages.yaml", "--manage-nodes-with-label-selector="+kwokLabel+"="+kwokValue,
-		// Renewed at a quarter of it, that is four times in the grace period for NotReady.
-		"--node-lease-duration-seconds="+strconv.Itoa(int(c.nodeGrace().Seconds())))
+		// Renewed at a quarter of it, that is twice in the grace period for NotReady.
+		"--node-lease-duration-seconds="+strconv.Itoa(int(2*c.nodeGrace().Seconds())), "--v=WARN")
 	if err != nil {
 		return err
 	}
@@ -176,10 +176,14 @@ func hasAccount(ctx context.Context, client kubernetes.Interface) bool {
 }
 
 func (c *Cluster) nodeGrace() time.Duration {
-	if c.opts.NodeGrace == 0 {
+	switch {
+	case c.opts.NodeGrace != 0:
+		return c.opts.NodeGrace
+	case c.opts.Tier == 3:
 		return 20 * time.Second
+	default:
+		return 40 * time.Second
 	}
-	return c.opts.NodeGrace
 }
 
 // freePort picks a port of the loopback address outside the range the kernel gives to clients, so

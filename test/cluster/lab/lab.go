@@ -28,7 +28,7 @@ type Options struct {
 
 	AdmissionPlugins []string      // enabled besides the API server's own and NodeRestriction
 	APIServerFlags   []string      // further flags, for example --audit-log-path=…
-	NodeGrace        time.Duration // silence after which a node is NotReady; 0: 20 s. From 1,000 nodes on: minutes
+	NodeGrace        time.Duration // silence after which a node is NotReady; 0: 40 s, with tier 3 20 s. Minutes for thousands of nodes
 
 	NetNS            string // name of the network namespace the programs run in; empty: the caller's
 	ListenPort       int    // of the API server; 0: a free one

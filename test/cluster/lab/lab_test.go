@@ -18,42 +18,51 @@ import (
 	"github.com/rebootd/rebootd/test/cluster/lab"
 )
 
-func TestOutageKeepsData(t *testing.T) {
+func TestControlPlane(t *testing.T) {
 	ctx := testContext(t)
-	c, _ := start(ctx, t, lab.Options{AdmissionPlugins: []string{"OwnerReferencesPermissionEnforcement"}})
-	client := clientFor(t, c.Config())
-	name := "kept"
-	_, err := client.CoreV1().ConfigMaps("default").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	if err != nil {
+	a, _ := start(ctx, t, lab.Options{AdmissionPlugins: []string{"OwnerReferencesPermissionEnforcement"}})
+	t.Run("an outage keeps the data", func(t *testing.T) { checkOutage(ctx, t, a) })
+	t.Run("a client certificate is that user", func(t *testing.T) { checkClientCert(ctx, t, a) })
+	t.Run("two clusters run side by side", func(t *testing.T) {
+		b, _ := start(ctx, t, lab.Options{})
+		if a.Config().Host == b.Config().Host {
+			t.Errorf("both at %s", a.Config().Host)
+		}
+	})
+}
+
+func checkOutage(ctx context.Context, t *testing.T, c *lab.Cluster) {
+	t.Helper()
+	maps := clientFor(t, c.Config()).CoreV1().ConfigMaps("default")
+	kept := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "kept"}}
+	if _, err := maps.Create(ctx, kept, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-
 	c.StopAPIServer()
-	if _, err := client.CoreV1().ConfigMaps("default").Get(ctx, name, metav1.GetOptions{}); err == nil {
+	if _, err := maps.Get(ctx, kept.Name, metav1.GetOptions{}); err == nil {
 		t.Error("the API server answers while it is stopped")
 	}
 	if err := c.StartAPIServer(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.CoreV1().ConfigMaps("default").Get(ctx, name, metav1.GetOptions{}); err != nil {
+	if _, err := maps.Get(ctx, kept.Name, metav1.GetOptions{}); err != nil {
 		t.Errorf("after the outage: %v", err)
 	}
 }
 
-func TestClientCertIsThatUser(t *testing.T) {
-	ctx := testContext(t)
-	c, _ := start(ctx, t, lab.Options{})
+func checkClientCert(ctx context.Context, t *testing.T, c *lab.Cluster) {
+	t.Helper()
 	config, err := c.ClientCert("system:node:n1", "system:nodes")
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := clientFor(t, config)
+	nodes := clientFor(t, config).CoreV1().Nodes()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n2"}}
-	if _, err := client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
+	if _, err := nodes.Create(ctx, node, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("node n1 creates node n2: %v, want forbidden", err)
 	}
 	node.Name = "n1"
-	if _, err := client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
+	if _, err := nodes.Create(ctx, node, metav1.CreateOptions{}); err != nil {
 		t.Errorf("node n1 creates itself: %v", err)
 	}
 }
@@ -80,20 +89,14 @@ func TestFleet(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 
+	if running := runningIn(t, dir); len(running) != 5 {
+		t.Errorf("running: %q, want 5 programs", running)
+	}
 	if err := c.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	if left := runningIn(t, dir); len(left) > 0 {
 		t.Errorf("still running after Stop: %q", left)
-	}
-}
-
-func TestTwoClustersSideBySide(t *testing.T) {
-	ctx := testContext(t)
-	a, _ := start(ctx, t, lab.Options{})
-	b, _ := start(ctx, t, lab.Options{})
-	if a.Config().Host == b.Config().Host {
-		t.Errorf("both at %s", a.Config().Host)
 	}
 }
 
