@@ -87,7 +87,7 @@ func buildIn(ctx context.Context, work, kubelet string) error {
 
 // buildPause writes the image of the pause program.
 func buildPause(ctx context.Context, work string) error {
-	binary := filepath.Join(work, "pause.bin")
+	binary := filepath.Join(work, "bin", "pause")
 	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary,
 		filepath.Join(work, "pause", "main.go"))
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")

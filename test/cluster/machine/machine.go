@@ -41,15 +41,23 @@ func (m *Machine) Exec(ctx context.Context, command string) (Result, error) {
 	return m.ssh(ctx, nil, command)
 }
 
-func (m *Machine) ssh(ctx context.Context, stdin io.Reader, command string) (Result, error) {
-	var stdout, stderr bytes.Buffer
-	ssh := exec.CommandContext(ctx, "ip", "netns", "exec", namespace, "ssh",
-		"-F", "none", "-i", m.key,
+// Command returns an SSH client that isn't started yet: it runs a shell command on the machine, or
+// without one a login shell, with whatever input and output the caller gives it.
+func (m *Machine) Command(ctx context.Context, command ...string) *exec.Cmd {
+	args := []string{
+		"netns", "exec", namespace, "ssh", "-F", "none", "-i", m.key,
 		"-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
 		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
 		"-o", "ConnectTimeout=5", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3",
-		"-o", "KexAlgorithms=curve25519-sha256",
-		"root@"+m.spec.IP.String(), "--", command)
+		"-o", "KexAlgorithms=curve25519-sha256", // the default is slow in there
+		"root@" + m.spec.IP.String(),
+	}
+	return exec.CommandContext(ctx, "ip", append(args, command...)...)
+}
+
+func (m *Machine) ssh(ctx context.Context, stdin io.Reader, command string) (Result, error) {
+	var stdout, stderr bytes.Buffer
+	ssh := m.Command(ctx, "--", command)
 	ssh.Stdin, ssh.Stdout, ssh.Stderr = stdin, &stdout, &stderr
 	ssh.WaitDelay = time.Second
 	err := ssh.Run()

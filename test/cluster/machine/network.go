@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -55,15 +56,24 @@ func PrepareNetwork(ctx context.Context, _ string, log io.Writer) (Network, erro
 		return Network{}, err
 	}
 	network := labNetwork()
-	lock, err := lockFile(networkLock)
+	lock, err := lockNetwork()
 	if err != nil {
-		return Network{}, fmt.Errorf("network namespace %s is taken, another cluster is starting or running: %w", namespace, err)
+		return Network{}, err
 	}
 	network.lock = lock
 	if err := network.create(ctx, say); err != nil {
 		return Network{}, errors.Join(err, lock.Close())
 	}
 	return network, nil
+}
+
+func lockNetwork() (*os.File, error) {
+	lock, err := lockFile(networkLock)
+	if err != nil {
+		return nil, fmt.Errorf("network namespace %s is taken: only one cluster of machines can run at a time, and another is starting or running: %w",
+			namespace, err)
+	}
+	return lock, nil
 }
 
 func (n Network) create(ctx context.Context, say *logger) error {
@@ -95,13 +105,16 @@ func (n Network) create(ctx context.Context, say *logger) error {
 }
 
 // Remove deletes the namespace with all that is in it. Stop what runs in it before; while
-// processes live in it, Remove refuses.
+// processes live in it, Remove refuses. It also removes what a crashed run left: then only NetNS
+// needs to be set.
 func (n Network) Remove() error {
-	err := n.remove(context.Background())
-	if n.lock != nil {
-		err = errors.Join(err, n.lock.Close())
+	if n.lock == nil {
+		var err error
+		if n.lock, err = lockNetwork(); err != nil {
+			return err
+		}
 	}
-	return err
+	return errors.Join(n.remove(context.Background()), n.lock.Close())
 }
 
 func (n Network) remove(ctx context.Context) error {
@@ -113,7 +126,7 @@ func (n Network) remove(ctx context.Context) error {
 		return fmt.Errorf("listing the processes in network namespace %s: %w", n.NetNS, err)
 	}
 	if users := strings.Fields(string(pids)); len(users) > 0 {
-		return fmt.Errorf("network namespace %s is in use by %s: only one cluster of machines can run at a time, stop that one first",
+		return fmt.Errorf("network namespace %s is in use by %s: only one cluster of machines can run at a time; stop that one first",
 			n.NetNS, strings.Join(describe(users), ", "))
 	}
 	return ip(ctx, "netns", "delete", n.NetNS)
@@ -197,15 +210,17 @@ func ip(ctx context.Context, args ...string) error {
 	return run(exec.CommandContext(ctx, "ip", args...))
 }
 
-// describe adds to process IDs what they run.
+// describe tells what processes run, naming one process of each program.
 func describe(pids []string) []string {
-	described := make([]string, 0, len(pids))
+	var described, programs []string
 	for _, pid := range pids {
-		name, err := os.ReadFile(filepath.Join("/proc", pid, "comm"))
-		if err != nil {
-			continue // gone meanwhile
+		content, err := os.ReadFile(filepath.Join("/proc", pid, "comm"))
+		program := strings.TrimSpace(string(content))
+		if err != nil || slices.Contains(programs, program) {
+			continue // gone meanwhile, or known already
 		}
-		described = append(described, strings.TrimSpace(string(name))+" (pid "+pid+")")
+		programs = append(programs, program)
+		described = append(described, program+" (pid "+pid+")")
 	}
 	return described
 }

@@ -22,10 +22,6 @@ func socketPath(dir string) string { return filepath.Join(dir, "supervisor.sock"
 
 // startRemote starts a copy of this executable that supervises the machines in dir.
 func startRemote(ctx context.Context, dir string) (control, error) {
-	ask := remote(dir)
-	if ask(request{Verb: ping}) == nil {
-		return nil, fmt.Errorf("machines run in %s already", dir)
-	}
 	program := filepath.Join(dir, "supervisor")
 	if err := copyExecutable(program); err != nil {
 		return nil, err
@@ -41,6 +37,7 @@ func startRemote(ctx context.Context, dir string) (control, error) {
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("starting the supervisor: %w", err)
 	}
+	ask := remote(dir)
 	exited := make(chan error, 1)
 	go func() { exited <- command.Wait() }()
 	for ask(request{Verb: ping}) != nil {
@@ -123,43 +120,51 @@ func supervise(dir string) error {
 	if err != nil {
 		return err
 	}
+	stopped, err := newSupervisor(labNetwork(), state.Specs, newLog(os.Stderr)).listen(dir)
+	if err != nil {
+		return err
+	}
+	<-stopped
+	return nil
+}
+
+// listen lets other processes control the machines too, until one of them says stop.
+func (s *supervisor) listen(dir string) (stopped <-chan struct{}, err error) {
 	socket := socketPath(dir)
 	if err := os.RemoveAll(socket); err != nil {
-		return fmt.Errorf("removing the old socket: %w", err)
+		return nil, fmt.Errorf("removing the old socket: %w", err)
 	}
-	listener, err := net.Listen("unix", socket) //nolint:noctx // no name is resolved
+	listener, err := net.Listen("unix", socket) //nolint:noctx // a local socket
 	if err != nil {
-		return fmt.Errorf("listening: %w", err)
+		return nil, fmt.Errorf("listening for control of the machines (the path may be too long): %w", err)
 	}
-	defer func() { _ = listener.Close() }()
-	supervisor := newSupervisor(labNetwork(), state.Specs, newLog(os.Stderr))
-	stopped := make(chan struct{}, 1)
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
 			go func() {
-				if serve(conn, supervisor) {
-					stopped <- struct{}{}
+				if s.serve(conn) {
+					_ = listener.Close()
 				}
 			}()
 		}
 	}()
-	<-stopped
-	return nil
+	return done, nil
 }
 
 // serve answers one request, and reports whether it was to stop.
-func serve(conn net.Conn, supervisor *supervisor) bool {
+func (s *supervisor) serve(conn net.Conn) bool {
 	defer func() { _ = conn.Close() }()
 	var r request
 	if err := json.NewDecoder(conn).Decode(&r); err != nil {
 		return false
 	}
 	var a answer
-	if err := supervisor.do(r); err != nil {
+	if err := s.do(r); err != nil {
 		a.Error = err.Error()
 	}
 	// Whoever asked may have gone away; it is done nevertheless.

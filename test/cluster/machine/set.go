@@ -69,21 +69,33 @@ func Start(ctx context.Context, network Network, o Options) (*Set, error) {
 	for i := range o.Count {
 		set.state.Specs = append(set.state.Specs, newSpec(i+1, dir, image))
 	}
+	if remote(dir)(request{Verb: ping}) == nil {
+		return nil, fmt.Errorf("machines run in %s already", dir)
+	}
 	if err := set.prepare(ctx, network, o); err != nil {
 		return nil, err
 	}
-	if o.Detached {
-		set.control, err = startRemote(ctx, dir)
-		if err != nil {
-			return nil, err
-		}
-	} else {
-		set.control = newSupervisor(network, set.state.Specs, say).do
+	if err := set.supervise(ctx, network, o.Detached); err != nil {
+		return nil, err
 	}
 	if err := set.boot(ctx); err != nil {
 		return nil, errors.Join(err, set.Stop())
 	}
 	return set, nil
+}
+
+// supervise starts the supervisor, with all machines off.
+func (s *Set) supervise(ctx context.Context, network Network, detached bool) error {
+	if detached {
+		var err error
+		s.control, err = startRemote(ctx, s.dir)
+		return err
+	}
+	if _, err := newSupervisor(network, s.state.Specs, s.say).listen(s.dir); err != nil {
+		return err
+	}
+	s.control = remote(s.dir)
+	return nil
 }
 
 func (s *Set) prepare(ctx context.Context, network Network, o Options) error {
@@ -139,7 +151,7 @@ func (s *Set) boot(ctx context.Context) error {
 	return nil
 }
 
-// Attach returns the detached machines that run in dir.
+// Attach returns the machines that run in dir, whichever process started them.
 func Attach(dir string) (*Set, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

@@ -58,7 +58,7 @@ func (s spec) args() []string {
 		"ubd1r=" + s.seed(),
 		"root=/dev/ubda", "rw",
 		"umid=" + s.Name, "uml_dir=" + filepath.Join(s.Dir, "uml"),
-		"con=null", "con0=null,fd:1", "console=tty0",
+		"con=null", "con0=null,fd:1", "console=tty0", "TERM=dumb",
 		fmt.Sprintf("vec0:transport=tap,ifname=%s,mac=%s", s.Tap, s.MAC),
 		"systemd.hostname=" + s.Name,
 		fmt.Sprintf("systemd.machine_id=%x", id),
