@@ -26,16 +26,19 @@ type Options struct {
 	Tier int       // 1 (or 0), 2 or 3; with 3 there are no simulated nodes
 	Log  io.Writer // progress, one line a step; nil: none
 
-	AdmissionPlugins []string      // enabled besides the API server's own and NodeRestriction
-	APIServerFlags   []string      // further flags, for example --audit-log-path=…
-	NodeGrace        time.Duration // silence after which a node is NotReady; 0: 40 s, with tier 3 20 s. Minutes for thousands of nodes
+	AdmissionPlugins []string // enabled besides the API server's own and NodeRestriction
+	APIServerFlags   []string // further flags, for example --audit-log-path=…
+
+	// NodeGrace is the silence after which a node is NotReady; 0: 40 s, with tier 3 20 s. Thousands
+	// of nodes need minutes.
+	NodeGrace time.Duration
 
 	NetNS            string // name of the network namespace the programs run in; empty: the caller's
 	ListenPort       int    // of the API server; 0: a free one
 	AdvertiseAddress string // at which nodes and pods reach the API server; needed with NetNS
 }
 
-// Cluster is a running control plane.
+// Cluster is a running control plane. Its API server is stopped and started by one goroutine at a time.
 type Cluster struct {
 	opts    Options
 	dir     string // absolute
