@@ -1,0 +1,186 @@
+// Package drain empties one node: it evicts the pods that `kubectl drain` would evict and waits
+// until they are gone.
+//
+// kubectl's own library (k8s.io/kubectl/pkg/drain) chooses the pods, set as kured sets it:
+// DaemonSet and mirror pods stay, emptyDir data is lost, pods without a controller are evicted too,
+// though nothing brings them back. Everything else is done here, because the library retries a
+// refused eviction without a pause, sleeps past its context and asks for every pod once a second.
+// Its EvictPod isn't used either: client-go would answer a Retry-After by up to ten hidden
+// retries, and the eviction couldn't carry the pod's UID, so a late retry could hit a new pod of
+// the same name on a healthy node.
+//
+// What a drain costs: a list and a watch of the node's pods, one request for each eviction tried and
+// one for each DaemonSet that has a pod on the node, and one more list at the end.
+//
+// The client needs: list and watch pods, create pods/eviction, get daemonsets.apps; and no limit of
+// its own on requests (QPS -1), or a full node crawls. The node must be cordoned before: this
+// package never looks at the Node.
+package drain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	"github.com/sirupsen/logrus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
+)
+
+const (
+	// defaultRetryAfter is what the kubectl command waits after a refused eviction.
+	defaultRetryAfter = 5 * time.Second
+	// slowRetry is the wait after an answer that only a person can change, and the longest wait
+	// after a failure.
+	slowRetry       = 30 * time.Second
+	defaultParallel = 20
+	// requestTimeout bounds one request, so that a server that doesn't answer can't keep a drain
+	// from trying again. The server itself retries an eviction that conflicts for 10 s.
+	requestTimeout = 30 * time.Second
+)
+
+// Options say what to drain and how.
+type Options struct {
+	// NodeName is the node to drain; it must not be empty.
+	NodeName string
+	// GracePeriodSeconds is how long each pod gets to end; negative means the pod's own
+	// terminationGracePeriodSeconds. Danger: the zero value kills pods at once, as kured's
+	// --drain-grace-period=0 does. -1 is the default one wants.
+	GracePeriodSeconds int
+	// PodSelector is a label selector: pods that it doesn't match stay. "" means all pods.
+	PodSelector string
+	// SkipWaitForDeleteSeconds, when above 0, treats as gone what should have ended more than so
+	// many seconds ago and is still there (pods of a dead kubelet). It compares a pod's
+	// deletionTimestamp with this machine's clock, as kubectl does.
+	SkipWaitForDeleteSeconds int
+	// RetryAfter is the least wait between two evictions of one pod; 0 means 5 s. The server's
+	// Retry-After is kept to when it is longer.
+	RetryAfter time.Duration
+	// Parallel is how many evictions may be under way at once; 0 means 20.
+	Parallel int
+}
+
+// Drainer drains the node it was made for. It holds no state between calls, and its methods may run
+// at the same time.
+type Drainer struct {
+	client kubernetes.Interface
+	opts   Options
+	log    logrus.FieldLogger
+}
+
+// New returns a Drainer. It sends no request. A bad PodSelector comes back from Drain and Pods.
+// Evictions use the client's REST client, which client-go's fake clientset doesn't have.
+func New(client kubernetes.Interface, o Options, log logrus.FieldLogger) *Drainer {
+	if o.RetryAfter <= 0 {
+		o.RetryAfter = defaultRetryAfter
+	}
+	if o.Parallel <= 0 {
+		o.Parallel = defaultParallel
+	}
+	return &Drainer{client: client, opts: o, log: log.WithField("node", o.NodeName)}
+}
+
+// Drain evicts the node's pods and returns nil once a consistent list shows none left to evict.
+//
+// It never gives up by itself: an eviction that a disruption budget, a missing permission or a
+// failure holds up is tried again until ctx ends, so the caller decides how long a drain may take.
+// When ctx ends, Drain returns within moments an *Error that names what stood in the way. Any other
+// error means that the options can't work.
+//
+// A pod is gone when its UID is gone; a pod of the same name is another pod. Pods that appear while
+// Drain runs are evicted too, except those that tolerate the cordon: they would come back for ever.
+// Those are left on the node, as `kubectl drain` leaves whatever comes after its only list.
+//
+// If report isn't nil, Drain calls it from its own goroutine whenever the progress has changed, up to
+// a few times for each pod; report must not block.
+func (d *Drainer) Drain(ctx context.Context, report func(Progress)) error {
+	selector, err := d.selector()
+	if err != nil {
+		return err
+	}
+	if report == nil {
+		report = func(Progress) {}
+	}
+	ctx, stop := context.WithCancel(klog.NewContext(ctx, debugLogger(d.log)))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+
+	watch := &podWatch{
+		drainer:  d,
+		selector: selector,
+		changed:  make(chan struct{}, 1),
+		byUID:    make(map[types.UID]*corev1.Pod),
+	}
+	wg.Go(func() { watch.run(ctx) })
+	r := &run{
+		Drainer: d,
+		watch:   watch,
+		filters: newFilters(ctx, d.client, d.opts),
+		targets: make(map[types.UID]*target),
+		stay:    make(map[types.UID]bool),
+		results: make(chan result, d.opts.Parallel),
+		spawn:   wg.Go,
+	}
+	return r.loop(ctx, report)
+}
+
+// Pods returns what Drain would evict if it started now, and kubectl's warnings about it ("deleting
+// Pods that declare no controller: …"). It changes nothing; it sends one list and a request for
+// each DaemonSet with a pod on the node.
+func (d *Drainer) Pods(ctx context.Context) ([]corev1.Pod, string, error) {
+	ctx = klog.NewContext(ctx, debugLogger(d.log))
+	selector, err := d.selector()
+	if err != nil {
+		return nil, "", err
+	}
+	pods, err := d.list(ctx, selector)
+	if err != nil {
+		return nil, "", err
+	}
+	return newFilters(ctx, d.client, d.opts).choose(pods.Items...)
+}
+
+// selector checks the options. An empty node name would select the pods that have no node yet.
+func (d *Drainer) selector() (labels.Selector, error) {
+	if d.opts.NodeName == "" {
+		return nil, errors.New("drain: no node name")
+	}
+	selector, err := labels.Parse(d.opts.PodSelector)
+	if err != nil {
+		return nil, fmt.Errorf("drain pod selector: %w", err)
+	}
+	return selector, nil
+}
+
+// list reads the node's pods, consistently.
+func (d *Drainer) list(ctx context.Context, selector labels.Selector) (*corev1.PodList, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	pods, err := d.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, podsOf(d.opts.NodeName, selector))
+	if err != nil {
+		return nil, fmt.Errorf("list the node's pods: %w", err)
+	}
+	return pods, nil
+}
+
+// podsOf selects the pods of a node, as drain.Helper.GetPodsForDeletion does.
+func podsOf(node string, selector labels.Selector) metav1.ListOptions {
+	return metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector("spec.nodeName", node).String(),
+		LabelSelector: selector.String(),
+	}
+}
+
+// debugLogger takes what client-go logs in a context, which else goes to stderr, to log at debug.
+func debugLogger(log logrus.FieldLogger) klog.Logger {
+	return funcr.New(func(_, args string) { log.Debug(args) }, funcr.Options{})
+}

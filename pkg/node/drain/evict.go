@@ -1,0 +1,49 @@
+package drain
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// evict sends one eviction for exactly this pod: not for another of the same name, and not again
+// by itself if the server says Retry-After.
+func (d *Drainer) evict(ctx context.Context, pod *corev1.Pod) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	options := &metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID))}
+	if d.opts.GracePeriodSeconds >= 0 {
+		grace := int64(d.opts.GracePeriodSeconds)
+		options.GracePeriodSeconds = &grace
+	}
+	return d.client.CoreV1().RESTClient().Post().
+		MaxRetries(0).
+		Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("eviction").
+		Body(&policyv1.Eviction{
+			ObjectMeta:    metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
+			DeleteOptions: options,
+		}).
+		Do(ctx).
+		Error()
+}
+
+// retryDelay is how long to leave a request alone that has failed with err, after so many failures
+// in a row before this one.
+func retryDelay(err error, least time.Duration, before int) time.Duration {
+	delay := least
+	switch {
+	case apierrors.IsTooManyRequests(err), namespaceTerminating(err), apierrors.IsNotFound(err):
+	case apierrors.IsForbidden(err):
+		delay = max(least, slowRetry)
+	default:
+		delay = max(least, min(least<<min(before, 10), slowRetry))
+	}
+	if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
+		delay = max(delay, time.Duration(seconds)*time.Second)
+	}
+	return delay
+}

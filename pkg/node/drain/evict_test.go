@@ -1,0 +1,125 @@
+package drain
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// What an eviction is answered decides when it is tried again and what the drain says.
+func TestRefusedEvictions(t *testing.T) {
+	busy := func(seconds string) *http.Response { // as API priority and fairness says it
+		resp := answer(429, nil)
+		resp.Header = http.Header{"Content-Type": {"text/plain"}}
+		resp.Header.Set("Retry-After", seconds)
+		resp.Body = io.NopCloser(strings.NewReader("Too many requests, please try again later."))
+		return resp
+	}
+	tests := []struct {
+		name   string
+		answer func() *http.Response
+		tried  []int // in 61 s
+		reason Reason
+		text   string
+	}{
+		{"budget", func() *http.Response { return blockedBy("web-pdb") }, []int{0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60},
+			PDB, "default/web (PDB web-pdb): The disruption budget web-pdb needs 3 healthy pods and has 3 currently"},
+		{"budget, asked to wait for longer", func() *http.Response { return afterSeconds(12, blockedBy("a", "b")) }, []int{0, 12, 24, 36, 48, 60},
+			PDB, "default/web (PDB a, b): The disruption budget a "},
+		{"server busy", func() *http.Response { return busy("1") }, []int{0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60},
+			Failed, "too many requests"},
+		{"server very busy", func() *http.Response { return busy("25") }, []int{0, 25, 50}, Failed, "too many requests"},
+		{"two budgets", func() *http.Response {
+			return failure(500, metav1.StatusReasonInternalError, "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")
+		}, []int{0, 5, 15, 35}, Failed, "more than one PodDisruptionBudget"},
+		{"bad request", func() *http.Response { return failure(400, metav1.StatusReasonBadRequest, "no") }, []int{0, 5, 15, 35}, Failed, "no"},
+		{"conflict", func() *http.Response { return failure(409, metav1.StatusReasonConflict, "no") }, []int{0, 5, 15, 35}, Failed, "no"},
+		{"no permission", func() *http.Response {
+			return failure(403, metav1.StatusReasonForbidden, `cannot create resource "pods/eviction"`)
+		},
+			[]int{0, 30, 60}, Forbidden, `default/web: cannot create resource "pods/eviction"`},
+		{"namespace terminating", func() *http.Response {
+			return failure(403, metav1.StatusReasonForbidden, "the namespace is being terminated",
+				metav1.StatusCause{Type: corev1.NamespaceTerminatingCause})
+		}, []int{0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60}, Terminating, "the namespace is being terminated"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				web := newPod("web")
+				s := newServer(t, web)
+				s.refuse = func(*corev1.Pod, int) *http.Response { return tt.answer() }
+				ctx, cancel := context.WithTimeout(t.Context(), 61*time.Second)
+				defer cancel()
+				start := time.Now()
+				err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(ctx, nil)
+				if took := time.Since(start); took != 61*time.Second {
+					t.Errorf("returned after %v", took)
+				}
+				var why *Error
+				if !errors.As(err, &why) || !errors.Is(err, context.DeadlineExceeded) || len(why.Obstacles) != 1 {
+					t.Fatalf("got error %v", err)
+				}
+				if why.Obstacles[0].Reason != tt.reason || !strings.Contains(err.Error(), tt.text) {
+					t.Errorf("got obstacle %+v, want reason %s and %q", why.Obstacles[0], tt.reason, tt.text)
+				}
+				if got := s.tried(web); !slices.Equal(got, tt.tried) {
+					t.Errorf("tried at %v s, want %v", got, tt.tried)
+				}
+			})
+		})
+	}
+}
+
+func TestBlockedPodIsEvictedWhenTheBudgetAllows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		web, free := newPod("web"), newPod("free")
+		s := newServer(t, web, free)
+		s.refuse = func(p *corev1.Pod, nth int) *http.Response {
+			if p.Name == "web" && nth < 4 {
+				return blockedBy("web-pdb")
+			}
+			return nil
+		}
+		var blocked bool
+		err := s.drainer(Options{GracePeriodSeconds: 7}).Drain(t.Context(), func(p Progress) {
+			blocked = blocked || p.Blocked == 1 && slices.Equal(p.Obstacles[0].PDBs, []string{"web-pdb"})
+		})
+		if err != nil || !blocked {
+			t.Fatalf("error %v, blocked pod reported: %v", err, blocked)
+		}
+		if got := s.tried(web); !slices.Equal(got, []int{0, 5, 10, 15}) {
+			t.Errorf("tried at %v s", got)
+		}
+		if g := s.evictions[web.UID][0].grace; g == nil || *g != 7 {
+			t.Errorf("grace period %v, want 7", g)
+		}
+	})
+}
+
+// In a namespace that is being deleted, a pod that is going already needs no eviction.
+func TestTerminatingNamespaceIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		web := newPod("web", grace(60))
+		s := newServer(t, web)
+		s.refuse = func(*corev1.Pod, int) *http.Response {
+			return failure(403, metav1.StatusReasonForbidden, "x", metav1.StatusCause{Type: corev1.NamespaceTerminatingCause})
+		}
+		time.AfterFunc(7*time.Second, func() { s.mu.Lock(); defer s.mu.Unlock(); s.terminate(web) })
+		if err := s.drainer(Options{GracePeriodSeconds: 3}).Drain(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.tried(web); !slices.Equal(got, []int{0, 5, 10}) {
+			t.Errorf("tried at %v s", got)
+		}
+	})
+}
