@@ -45,16 +45,16 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 	case plan.DoDrain, plan.DoReboot:
 		return step.Again, a.work(ctx, n, o, step)
 	case plan.DoTell:
-		return atOnce, a.write(ctx, n, o, step, func() (*corev1.Node, error) { return a.Writer.Tell(ctx, n, tale) })
+		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Tell(ctx, n, tale) })
 	case plan.DoWrite:
-		return atOnce, a.write(ctx, n, o, step, func() (*corev1.Node, error) { return a.Writer.Write(ctx, n, step.Record, tale) })
+		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Write(ctx, n, step.Record, tale) })
 	case plan.DoUncordon:
-		return atOnce, a.write(ctx, n, o, step, func() (*corev1.Node, error) { return a.Writer.Uncordon(ctx, n, step.Record, tale) })
+		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Uncordon(ctx, n, step.Record, tale) })
 	case plan.DoCordon:
 		if err := a.check(ctx, step.Record); err != nil {
 			return atOnce, a.lost(err, step.Record)
 		}
-		return atOnce, a.write(ctx, n, o, step, func() (*corev1.Node, error) { return a.Writer.Cordon(ctx, n, step.Record, tale) })
+		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Cordon(ctx, n, step.Record, tale) })
 	default:
 		a.Tell.Say(n, o.Record.Phase, step.Reason, step.Message)
 		return step.Again, nil
@@ -71,7 +71,7 @@ func evicts(step plan.Action) bool {
 
 // write writes to the Node. A conflict means that what was decided on is out of date: look again. After any other
 // error the write may have happened; the next turn begins with a live read.
-func (a *Agent) write(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action, do func() (*corev1.Node, error)) error {
+func (a *Agent) write(n *corev1.Node, o plan.Observation, step plan.Action, do func() (*corev1.Node, error)) error {
 	after, err := do()
 	if err != nil {
 		a.unsettled = true

@@ -74,7 +74,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		Log:       log,
 		Now:       time.Now,
 	})
-	go sentinel.Events(ctx, file.Dir(), a.Wake)
+	go file.Events(ctx, a.Wake)
 	return a, nil
 }
 

@@ -46,10 +46,8 @@ func (c *claim) next(holder, call, bootID string, now time.Time) claimStep {
 	take := claimStep{write: map[string]any{node.AgentAnnotation: c.me, node.CallAnnotation: nil}}
 	asked := call == c.me && !c.askedAt.IsZero()
 	switch {
-	case holder == c.me && call != "" && call != c.me:
-		return claimStep{mine: true, write: map[string]any{node.CallAnnotation: nil}}
 	case holder == c.me:
-		return claimStep{mine: true}
+		return c.answer(call)
 	case holder == "" || bootID != "" && !strings.HasSuffix(holder, "@"+bootID):
 		return take
 	case asked && now.Sub(c.askedAt) >= answerWithin:
@@ -63,6 +61,15 @@ func (c *claim) next(holder, call, bootID string, now time.Time) claimStep {
 		return claimStep{again: c.answeredAt.Add(askAgain).Sub(now)}
 	}
 	return claimStep{write: map[string]any{node.CallAnnotation: c.me}, again: answerWithin}
+}
+
+// answer takes off another agent's question: this one lives.
+func (c *claim) answer(call string) claimStep {
+	step := claimStep{mine: true}
+	if call != "" {
+		step.write = map[string]any{node.CallAnnotation: nil}
+	}
+	return step
 }
 
 // stand settles who works for this node. Until it is this agent, nothing else is done.

@@ -2,6 +2,8 @@ package sentinel
 
 import (
 	"context"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -10,25 +12,25 @@ import (
 // rewatch is how often a directory that can't be watched, or may have been replaced, is watched anew.
 const rewatch = time.Minute
 
-// Events calls wake whenever something changes in the directory, until ctx ends. It only saves waiting for the
-// next look: inotify misses a directory that is replaced, so nothing may rely on it.
-func Events(ctx context.Context, dir string, wake func()) {
+// Events calls wake whenever the file, or one whose name begins like its name, changes, until ctx ends. It
+// only saves waiting for the next look: inotify misses a directory that is replaced, so nothing may rely on it.
+func (f File) Events(ctx context.Context, wake func()) {
 	for ctx.Err() == nil {
-		once(ctx, dir, wake)
+		once(ctx, f.here(), wake)
 	}
 }
 
 // once watches the directory until its next turn to be watched anew.
-func once(ctx context.Context, dir string, wake func()) {
+func once(ctx context.Context, path string, wake func()) {
+	dir := filepath.Dir(path)
 	timer := time.NewTimer(rewatch)
 	defer timer.Stop()
-	var events chan fsnotify.Event
-	var errs chan error
-	if w, err := fsnotify.NewWatcher(); err == nil {
-		defer w.Close() //nolint:errcheck // nothing is lost with it
-		if w.Add(dir) == nil {
-			events, errs = w.Events, w.Errors
-		}
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		w = &fsnotify.Watcher{} // whose channels never receive
+	} else {
+		defer w.Close()
+		_ = w.Add(dir) // without it, the poll finds what happens
 	}
 	for {
 		select {
@@ -36,10 +38,15 @@ func once(ctx context.Context, dir string, wake func()) {
 			return
 		case <-timer.C:
 			return
-		case <-errs:
-			wake()
-		case <-events:
-			wake()
+		case _, lost := <-w.Errors:
+			if lost {
+				wake()
+			}
+		case e := <-w.Events:
+			// Other programs write into this directory too, and some often.
+			if e.Name == dir || strings.HasPrefix(e.Name, path) {
+				wake()
+			}
 		}
 	}
 }

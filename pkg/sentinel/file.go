@@ -51,9 +51,6 @@ func (f File) Look(context.Context) plan.Wanted {
 	return plan.Wanted{Answer: plan.Yes, Reason: plan.RebootRequired, Message: f.Path + " asks for a reboot" + f.packages() + "."}
 }
 
-// Dir is the directory to watch for changes.
-func (f File) Dir() string { return filepath.Dir(f.here()) }
-
 func (f File) here() string { return filepath.Join("/", f.HostRoot, f.Path) }
 
 func (f File) unknown(err error) plan.Wanted {
@@ -67,7 +64,7 @@ func (f File) packages() string {
 	if err != nil {
 		return ""
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	var names []string
 	lines := bufio.NewScanner(io.LimitReader(file, packagesRead))
 	for lines.Scan() {

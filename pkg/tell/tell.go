@@ -8,7 +8,6 @@ import (
 
 	"github.com/sirupsen/logrus"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/record"
 
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -85,7 +84,7 @@ func (t *Teller) event(n *corev1.Node, reason plan.Reason, message string) {
 		kind = corev1.EventTypeWarning
 	}
 	// The Node's real UID: `kubectl describe node` finds an Event by it.
-	t.Events.Event(&corev1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: n.Name, UID: types.UID(n.UID)}, kind, string(reason), message)
+	t.Events.Event(&corev1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: n.Name, UID: n.UID}, kind, string(reason), message)
 }
 
 // Warns reports whether a reason is told as a warning: somebody should look.
