@@ -84,7 +84,7 @@ func (o option) hint() string {
 // wrap breaks text into lines of at most width columns.
 func wrap(text string, width int) []string {
 	var lines []string
-	for _, word := range strings.FieldsSeq(text) {
+	for word := range strings.FieldsSeq(text) {
 		last := len(lines) - 1
 		if last >= 0 && len(lines[last])+1+len(word) <= width {
 			lines[last] += " " + word
