@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -67,11 +66,11 @@ func run(args []string) int {
 }
 
 func exitCode(err error) int {
-	switch exit := (*exec.ExitError)(nil); {
+	switch code := exitStatus(0); {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return 0
-	case errors.As(err, &exit) && exit.Exited(): // the program we ran has said what was wrong
-		return exit.ExitCode()
+	case errors.As(err, &code):
+		return int(code)
 	default:
 		fmt.Fprintln(os.Stderr, "error:", err)
 		return 1

@@ -99,10 +99,6 @@ func (s state) write(dir string) error {
 }
 
 func (s state) String() string {
-	nodes := ""
-	if s.Nodes > 0 {
-		nodes = fmt.Sprintf(" with %d nodes", s.Nodes)
-	}
-	return fmt.Sprintf("A tier %d cluster%s is up. To use it:\n\nexport KUBECONFIG=%s PATH=%s:$PATH\n",
-		s.Tier, nodes, s.Kubeconfig, s.Bin)
+	return fmt.Sprintf("A cluster of tier %d is up (nodes: %d). To use it:\n\nexport KUBECONFIG=%s PATH=%s:$PATH\n",
+		s.Tier, s.Nodes, s.Kubeconfig, s.Bin)
 }

@@ -64,7 +64,7 @@ func check(tier, nodes int) error {
 	return nil
 }
 
-// spawn starts serve in a session of its own and returns its process ID once it owns dir.
+// spawn starts serve in a session of its own and returns its process ID once it owns dir, or has ended.
 func spawn(dir string, tier, nodes int) (int, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return 0, fmt.Errorf("creating the cluster's folder: %w", err)
@@ -81,17 +81,19 @@ func spawn(dir string, tier, nodes int) (int, error) {
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("starting the cluster's owner: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // it logs what is wrong
+		close(ended)
+	}()
 	for {
+		select {
+		case <-ended:
+			return cmd.Process.Pid, nil // follow says why
+		case <-time.After(20 * time.Millisecond):
+		}
 		if pid, err := owner(dir); pid != 0 || err != nil {
 			return pid, err
-		}
-		select {
-		case err := <-ended:
-			said, _ := os.ReadFile(log.Name())
-			return 0, fmt.Errorf("the cluster's owner ended at once (%w): %s", err, said)
-		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
