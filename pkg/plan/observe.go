@@ -58,7 +58,7 @@ const (
 // Wanted is what the sentinels say: whether this machine wants a reboot.
 type Wanted struct {
 	Answer Answer
-	// Reason is RebootRequired or RebootRequested for yes, NotRequired for no, SentinelUnknown for unknown.
+	// Reason goes with the answer: RebootRequired for yes, NotRequired for no, SentinelUnknown for unknown.
 	Reason Reason
 	// Message is a sentence that says who wants it and why, or why it can't be known.
 	Message string

@@ -7,44 +7,82 @@ type Reason string
 // Every reason there is. A reason that is the name of a step is used when that step was taken or is
 // under way; the others say what a node waits for or what went wrong.
 const (
-	RebootRequired       Reason = "RebootRequired"
-	RebootRequested      Reason = "RebootRequested"
-	NotRequired          Reason = "NotRequired"
-	SentinelUnknown      Reason = "SentinelUnknown"
-	OutsideWindow        Reason = "OutsideWindow"
-	Frozen               Reason = "Frozen"
-	Paused               Reason = "Paused"
-	Held                 Reason = "Held"
-	BlockedByAlert       Reason = "BlockedByAlert"
-	BlockedByQuery       Reason = "BlockedByQuery"
-	BlockedByPod         Reason = "BlockedByPod"
-	BlockedByHook        Reason = "BlockedByHook"
+	// RebootRequired: A sentinel asks for a reboot, and nothing has held it back yet.
+	RebootRequired Reason = "RebootRequired"
+	// RebootRequested: A person or a tool asks for a reboot by an annotation on the Node.
+	RebootRequested Reason = "RebootRequested"
+	// NotRequired: Nothing asks for a reboot.
+	NotRequired Reason = "NotRequired"
+	// SentinelUnknown: Whether a reboot is required can't be known; so there is none.
+	SentinelUnknown Reason = "SentinelUnknown"
+	// OutsideWindow: No maintenance window is open.
+	OutsideWindow Reason = "OutsideWindow"
+	// Frozen: A freeze is on.
+	Frozen Reason = "Frozen"
+	// Paused: A person has paused reboots in the whole cluster.
+	Paused Reason = "Paused"
+	// Held: A person has put this node on hold by the annotation rebootd.io/hold.
+	Held Reason = "Held"
+	// BlockedByAlert: An alert is active.
+	BlockedByAlert Reason = "BlockedByAlert"
+	// BlockedByQuery: A query found something.
+	BlockedByQuery Reason = "BlockedByQuery"
+	// BlockedByPod: A pod on this node must not be disturbed.
+	BlockedByPod Reason = "BlockedByPod"
+	// BlockedByHook: A hook says no.
+	BlockedByHook Reason = "BlockedByHook"
+	// BlockedByUnavailable: Too many other nodes are out of service already.
 	BlockedByUnavailable Reason = "BlockedByUnavailable"
-	BlockedByPDB         Reason = "BlockedByPDB"
-	BlockedByAutoscaler  Reason = "BlockedByAutoscaler"
+	// BlockedByPDB: A PodDisruptionBudget doesn't let a pod of this node be evicted.
+	BlockedByPDB Reason = "BlockedByPDB"
+	// BlockedByAutoscaler: An autoscaler is about to remove this node.
+	BlockedByAutoscaler Reason = "BlockedByAutoscaler"
+	// BlockedByVersionSkew: The kubelet's version is too far from the API server's.
 	BlockedByVersionSkew Reason = "BlockedByVersionSkew"
-	ControlPlaneQuorum   Reason = "ControlPlaneQuorum"
-	KuredPresent         Reason = "KuredPresent"
-	WaitingForSlot       Reason = "WaitingForSlot"
-	WaitingForTurn       Reason = "WaitingForTurn"
-	BackingOff           Reason = "BackingOff"
-	SlotTaken            Reason = "SlotTaken"
-	SlotLost             Reason = "SlotLost"
-	Draining             Reason = "Draining"
-	DrainFailed          Reason = "DrainFailed"
-	DrainTimedOut        Reason = "DrainTimedOut"
-	HookFailed           Reason = "HookFailed"
-	RebootIssued         Reason = "RebootIssued"
-	RebootFailed         Reason = "RebootFailed"
-	RebootTimedOut       Reason = "RebootTimedOut"
-	RebootSucceeded      Reason = "RebootSucceeded"
-	RebootLoop           Reason = "RebootLoop"
-	NotReadyAfterReboot  Reason = "NotReadyAfterReboot"
-	Settling             Reason = "Settling"
-	Uncordoned           Reason = "Uncordoned"
-	NodeRecreated        Reason = "NodeRecreated"
-	CircuitOpen          Reason = "CircuitOpen"
-	GateError            Reason = "GateError"
+	// ControlPlaneQuorum: Too few control planes would stay in service.
+	ControlPlaneQuorum Reason = "ControlPlaneQuorum"
+	// KuredPresent: kured is installed in this cluster, so rebootd only watches.
+	KuredPresent Reason = "KuredPresent"
+	// WaitingForSlot: Other nodes hold all slots of the lock group.
+	WaitingForSlot Reason = "WaitingForSlot"
+	// WaitingForTurn: Another node was named to go next.
+	WaitingForTurn Reason = "WaitingForTurn"
+	// BackingOff: An earlier attempt was given up; the next follows after a pause.
+	BackingOff Reason = "BackingOff"
+	// SlotTaken: This node may go out of service now.
+	SlotTaken Reason = "SlotTaken"
+	// SlotLost: The Lease that let this node be out of service is gone.
+	SlotLost Reason = "SlotLost"
+	// Draining: The node is cordoned and its pods are being evicted.
+	Draining Reason = "Draining"
+	// DrainFailed: The drain can't work.
+	DrainFailed Reason = "DrainFailed"
+	// DrainTimedOut: The drain took longer than --drain-timeout; the node went back into service.
+	DrainTimedOut Reason = "DrainTimedOut"
+	// HookFailed: A hook failed.
+	HookFailed Reason = "HookFailed"
+	// RebootIssued: The reboot command comes next, or was given.
+	RebootIssued Reason = "RebootIssued"
+	// RebootFailed: The reboot command is known to have failed.
+	RebootFailed Reason = "RebootFailed"
+	// RebootTimedOut: The reboot command was given, but the boot ID has not changed within --reboot-timeout.
+	RebootTimedOut Reason = "RebootTimedOut"
+	// RebootSucceeded: The boot ID has changed: the machine has rebooted.
+	RebootSucceeded Reason = "RebootSucceeded"
+	// RebootLoop: Reboots don't clear what asks for them, so there are no more for now.
+	RebootLoop Reason = "RebootLoop"
+	// NotReadyAfterReboot: The machine has rebooted, but its Node is not Ready, or not for long enough.
+	NotReadyAfterReboot Reason = "NotReadyAfterReboot"
+	// Settling: The node is in service again and keeps its slot for --settle-time.
+	Settling Reason = "Settling"
+	// Uncordoned: The node was healthy after its reboot and is in service again.
+	Uncordoned Reason = "Uncordoned"
+	// NodeRecreated: The Node object was deleted and created again; rebootd starts afresh with it.
+	NodeRecreated Reason = "NodeRecreated"
+	// CircuitOpen: Several nodes in a row failed after their reboot command; the whole cluster has stopped.
+	CircuitOpen Reason = "CircuitOpen"
+	// GateError: Something that must be known before a reboot can't be found out; the message says what.
+	GateError Reason = "GateError"
 )
 
 // Reasons returns every reason, in the order in which a node meets them. Metrics, docs and the

@@ -51,7 +51,7 @@ func (t *Teller) Say(n *corev1.Node, phase plan.Phase, reason plan.Reason, messa
 		t.logged = t.Now()
 	}
 	t.mu.Unlock()
-	t.Metrics.setReason(phase, reason)
+	t.Measure(phase, reason)
 	if news || words {
 		t.line(phase, reason, message)
 	}
@@ -59,6 +59,9 @@ func (t *Teller) Say(n *corev1.Node, phase plan.Phase, reason plan.Reason, messa
 		t.event(n, reason, message)
 	}
 }
+
+// Measure sets the metrics that go with what is said.
+func (t *Teller) Measure(phase plan.Phase, reason plan.Reason) { t.Metrics.setReason(phase, reason) }
 
 // Happened tells of something that has happened, whatever is said next: a slot taken, a command that failed.
 func (t *Teller) Happened(n *corev1.Node, phase plan.Phase, reason plan.Reason, message string) {

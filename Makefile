@@ -1,0 +1,61 @@
+# rebootd. Every target says what it does: make help.
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LINT_VERSION := v2.15.0
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rebootd-test/tools
+LINT := $(TOOLS)/golangci-lint-$(LINT_VERSION)
+
+.PHONY: help
+help: ## Show this help.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the agent into bin/.
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/rebootd ./cmd/rebootd
+
+.PHONY: image
+image: ## Build the container image into dist/rebootd.tar, without a container daemon.
+	$(GO) run ./test/image -version "$(VERSION)" -o dist/rebootd.tar
+
+.PHONY: demo
+demo: ## Show the whole job on three real nodes (root, linux/amd64; Debian packages are installed if missing).
+	@$(GO) run ./test/demo
+
+.PHONY: demo-sim
+demo-sim: ## Show the same on simulated nodes; needs neither root nor a special kernel.
+	@$(GO) run ./test/demo --simulate
+
+.PHONY: unit
+unit: ## Run the unit tests: pure code and fakes, under a minute.
+	$(GO) test -race -short ./cmd/... ./pkg/...
+
+.PHONY: test
+test: ## Run the unit tests and everything that needs a real API server or simulated nodes.
+	@command -v gcc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
+	$(GO) test -race -timeout 30m ./...
+
+.PHONY: e2e
+e2e: ## Run the tests on real nodes that really reboot (root, linux/amd64).
+	$(GO) test -tags e2e -count=1 -timeout 45m -v ./test/e2e
+
+.PHONY: lint
+lint: $(LINT) ## Check format, style, the module files and the generated docs.
+	$(LINT) run ./...
+	$(LINT) run --build-tags e2e ./test/e2e/...
+	$(GO) mod tidy -diff
+	$(GO) run ./test/docs -check
+
+$(LINT):
+	mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv $(TOOLS)/golangci-lint $@
+
+.PHONY: docs
+docs: ## Write the generated parts of docs/ anew from the code.
+	$(GO) run ./test/docs
+
+.PHONY: clean
+clean: ## Remove what was built here; caches outside the repository stay.
+	rm -rf bin dist

@@ -1,0 +1,150 @@
+// Command docs writes the parts of docs/ that are made from the code: the options, the reasons and the metrics. With
+// -check it writes nothing and fails if one is out of date.
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/rebootd/rebootd/pkg/config"
+	"github.com/rebootd/rebootd/pkg/plan"
+	"github.com/rebootd/rebootd/pkg/tell"
+)
+
+func main() {
+	check := flag.Bool("check", false, "write nothing; fail if something is out of date")
+	flag.Parse()
+	if err := run(*check); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(check bool) error {
+	reasons, err := reasons()
+	if err != nil {
+		return err
+	}
+	metrics, err := metrics()
+	if err != nil {
+		return err
+	}
+	pages := []struct{ file, text string }{
+		{"docs/options.md", "# Options\n\n" + config.Markdown()},
+		{"docs/reasons.md", reasons},
+		{"docs/metrics.md", metrics},
+	}
+	for _, p := range pages {
+		text := []byte("<!-- Made from the code by `make docs`. -->\n\n" + p.text)
+		old, err := os.ReadFile(p.file)
+		switch {
+		case err == nil && bytes.Equal(old, text):
+		case check:
+			return fmt.Errorf("%s is out of date: run make docs", p.file)
+		default:
+			if err := os.WriteFile(p.file, text, 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// reasons lists the reasons that the code gives today, with the meaning that stands at each constant.
+func reasons() (string, error) {
+	meanings, err := meanings("pkg/plan/reason.go")
+	if err != nil {
+		return "", err
+	}
+	code, err := source()
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	b.WriteString("# Reasons\n\nThe same word says why in the log (`reason`), in the condition `RebootRequired` of the Node, in its Events " +
+		"and in the metric `rebootd_blocked`.\n\n| reason | level | meaning |\n|---|---|---|\n")
+	for _, r := range plan.Reasons() {
+		if !regexp.MustCompile(`\b` + string(r) + `\b`).MatchString(code) {
+			continue
+		}
+		level := "info"
+		if tell.Warns(r) {
+			level = "warning"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r, level, meanings[string(r)])
+	}
+	return b.String(), nil
+}
+
+// meanings are the comments of the constants in a file.
+func meanings(file string) (map[string]string, error) {
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]string{}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if v, ok := n.(*ast.ValueSpec); ok && v.Doc != nil {
+			found[v.Names[0].Name] = strings.TrimPrefix(strings.Join(strings.Fields(v.Doc.Text()), " "), v.Names[0].Name+": ")
+		}
+		return true
+	})
+	return found, nil
+}
+
+// source is the product's code, without the tests and without the list of reasons itself.
+func source() (string, error) {
+	var b strings.Builder
+	err := filepath.WalkDir("pkg", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") ||
+			slices.Contains([]string{"pkg/plan/reason.go", "pkg/tell/tell.go"}, path) {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		b.Write(text)
+		return err
+	})
+	return b.String(), err
+}
+
+// metrics lists what an agent serves besides the Go runtime's and the process's own.
+func metrics() (string, error) {
+	reg := prometheus.NewRegistry()
+	m := tell.NewMetrics(reg, "node", "version")
+	m.Looked(plan.Observation{Wanted: plan.Wanted{Answer: plan.Yes}}, time.Unix(0, 0))
+	t := tell.Teller{Metrics: m}
+	t.Measure(plan.Required, plan.WaitingForSlot)
+	families, err := reg.Gather()
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	b.WriteString("# Metrics\n\nServed on `/metrics` of port 8080 (`--metrics-port`), beside those of the Go runtime and the process.\n\n" +
+		"| metric | type | labels | meaning |\n|---|---|---|---|\n")
+	for _, f := range families {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.GetName(), strings.ToLower(f.GetType().String()), labels(f), f.GetHelp())
+	}
+	return b.String(), nil
+}
+
+func labels(f *dto.MetricFamily) string {
+	var names []string
+	for _, l := range f.GetMetric()[0].GetLabel() {
+		names = append(names, "`"+l.GetName()+"`")
+	}
+	return strings.Join(names, " ")
+}
