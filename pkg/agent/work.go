@@ -29,7 +29,11 @@ func (d *drainWork) state() plan.DrainState {
 	return d.now
 }
 
-func (d *drainWork) running() bool { return d.state().Work == plan.Running }
+// begun reports whether there is nothing to start: the drain is under way, or done and not forgotten.
+func (d *drainWork) begun() bool {
+	work := d.state().Work
+	return work == plan.Running || work == plan.Done
+}
 
 func (d *drainWork) set(s plan.DrainState) {
 	d.mu.Lock()

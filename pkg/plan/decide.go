@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -36,7 +37,7 @@ func Decide(o Observation, p Policy, now time.Time) Action {
 func idle(o Observation, now time.Time) Action {
 	switch {
 	case o.Slot.Held:
-		return free(o.Record.Reason, "The node is in service; its slot is freed.")
+		return free(cmp.Or(o.Record.Reason, o.Wanted.Reason), "The node is in service; its slot is freed.")
 	case o.Wanted.Answer == Yes:
 		r := o.Record.idle(o.BootID, "", now)
 		r.RequiredSince = now
@@ -44,7 +45,7 @@ func idle(o Observation, now time.Time) Action {
 	case o.Record.Phase == "" || o.Record.BootID != o.BootID:
 		return write(o.Record.idle(o.BootID, o.Wanted.Reason, now), o.Wanted.Message)
 	}
-	if o.Wanted.Answer == No && o.Record.Reason == RebootSucceeded {
+	if o.Wanted.Answer == No && o.Record.Reason == RebootSucceeded && o.Node.Told.Reason == RebootSucceeded {
 		return Action{Do: DoWait, Reason: RebootSucceeded, Message: o.Node.Told.Message} // the last reboot's story stays
 	}
 	return say(o, o.Wanted.Reason, o.Wanted.Message, now)
@@ -153,7 +154,7 @@ func draining(o Observation, p Policy, now time.Time) Action {
 	case !o.Node.Unschedulable:
 		return cordon(o, now)
 	case p.DrainTimeout > 0 && o.Pods.Work != Done && !now.Before(deadline):
-		return abort(o, p, DrainTimedOut, fmt.Sprintf("The drain did not end within %s. %s", p.DrainTimeout, o.Pods.Message), now)
+		return abort(o, p, DrainTimedOut, strings.TrimSpace(fmt.Sprintf("The drain did not end within %s. %s", p.DrainTimeout, o.Pods.Message)), now)
 	case o.Pods.Work != Done:
 		reason := Draining
 		if o.Pods.Blocked {
@@ -169,7 +170,11 @@ func draining(o Observation, p Policy, now time.Time) Action {
 		return a
 	}
 	if left := o.Pods.DoneSince.Add(p.RebootDelay).Sub(now); left > 0 {
-		return within(say(o, Draining, fmt.Sprintf("Drained; waiting the reboot delay of %s.", p.RebootDelay), now), left)
+		a := say(o, Draining, fmt.Sprintf("Drained; waiting the reboot delay of %s.", p.RebootDelay), now)
+		if a.Do == DoWait {
+			a.Do = DoDrain // a wait would forget that it is done
+		}
+		return within(a, left)
 	}
 	return attempt(o, now)
 }
@@ -181,7 +186,7 @@ func rebooting(o Observation, p Policy, now time.Time) Action {
 	}
 	switch o.Command.Work {
 	case Running:
-		return Action{Do: DoReboot, Reason: RebootIssued, Message: "The reboot command is running."}
+		return Action{Do: DoWait, Reason: RebootIssued, Message: "The reboot command is running."}
 	case Done:
 		r := o.Record
 		r.Reason, r.Issued = RebootIssued, now
@@ -191,23 +196,31 @@ func rebooting(o Observation, p Policy, now time.Time) Action {
 	if a, stop := stopBeforeCommand(o, p, now); stop {
 		return a
 	}
+	if o.Command.Work == Failed && o.Record.Attempts >= p.RebootAttempts {
+		if o.Command.Doubt {
+			return issued(o, p, now)
+		}
+		return abort(o, p, RebootFailed, fmt.Sprintf("The reboot command failed %s: %s",
+			count(o.Record.Attempts, "time"), o.Command.Message), now)
+	}
+	return command(o, p, now)
+}
+
+// command runs the reboot command, or announces that it is run again. Nothing stands against it any more.
+func command(o Observation, p Policy, now time.Time) Action {
 	switch {
+	case !o.Node.Unschedulable && !o.Command.Doubt:
+		return cordon(o, now) // a person uncordoned it: there may be pods again
 	case o.Command.Work == NotStarted:
 		return Action{Do: DoReboot, Reason: RebootIssued, Message: fmt.Sprintf(
 			"Drained; running the reboot command (attempt %d of %d).", o.Record.Attempts, p.RebootAttempts)}
-	case o.Command.Work == Doubtful:
-		return attempt(o, now)
-	case o.Record.Attempts < p.RebootAttempts:
+	case o.Command.Work == Failed:
 		if left := o.Record.LastAttempt.Add(p.RetryDelay).Sub(now); left > 0 {
 			return within(say(o, RebootFailed, fmt.Sprintf("Attempt %d of %d: %s. It is tried again.",
 				o.Record.Attempts, p.RebootAttempts, o.Command.Message), now), left)
 		}
-		return attempt(o, now)
-	case o.Command.Doubt:
-		return issued(o, p, now)
 	}
-	return abort(o, p, RebootFailed, fmt.Sprintf("The reboot command failed %s: %s",
-		count(o.Record.Attempts, "time"), o.Command.Message), now)
+	return attempt(o, now)
 }
 
 // stopBeforeCommand looks at slot, wish and gates for the last time before the command. As long as no
@@ -226,6 +239,8 @@ func stopBeforeCommand(o Observation, p Policy, now time.Time) (Action, bool) {
 	switch {
 	case !closed:
 		return Action{}, false
+	case o.Command.Doubt && !now.Before(o.Record.LastAttempt.Add(p.RebootTimeout)):
+		return issued(o, p, now), true
 	case o.Command.Doubt:
 		return say(o, v.Reason, v.Message+" A reboot command may be under way already, so the node stays out of service.", now), true
 	}
@@ -296,7 +311,7 @@ func aborting(o Observation, now time.Time) Action {
 	if r.Cordon == CordonAdmin {
 		msg = "Gave up; the node stays cordoned, as it was before."
 	}
-	if r.BackOff != nil {
+	if r.BackOff != nil && r.BackOff.Reason == r.Reason { // else it is of an earlier attempt
 		msg += " " + r.BackOff.Cause
 	}
 	return uncordon(r.enter(Required, r.Reason, now), r.Reason, msg)

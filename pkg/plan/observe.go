@@ -175,7 +175,7 @@ const (
 	DoCordon Do = "cordon"
 	// DoDrain: start the drain, or let it run on.
 	DoDrain Do = "drain"
-	// DoReboot: run the reboot command, or let it run on.
+	// DoReboot: run the reboot command.
 	DoReboot Do = "reboot"
 	// DoUncordon: write the record and clear spec.unschedulable, in one patch.
 	DoUncordon Do = "uncordon"
@@ -206,6 +206,7 @@ func AskCostly(r Record, slotHeld bool) bool {
 // Healthy reports whether the node serves again: it is Ready, and that was said after the reboot. A status
 // that still shows the boot that ended was written before it, and proves nothing.
 func Healthy(o Observation) bool {
-	stale := o.Record.FromBootID != "" && o.Node.BootID == o.Record.FromBootID
+	earlier := o.Node.BootID == o.Record.FromBootID || o.Node.BootID == o.Record.BootID // it may have rebooted once more
+	stale := o.Node.BootID != "" && o.Node.BootID != o.BootID && earlier
 	return o.Node.Exists && o.Node.Ready && !stale
 }
