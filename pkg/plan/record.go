@@ -134,6 +134,9 @@ func ParseRecord(text string) (Record, error) {
 	if r.Out() && r.BootID == "" {
 		return Record{}, fmt.Errorf("phase %s without a boot ID", r.Phase)
 	}
+	if _, err := json.Marshal(r); err != nil { // a time zone that can be read, but not written
+		return Record{}, fmt.Errorf("not a record: %w", err)
+	}
 	return r, nil
 }
 
@@ -142,7 +145,7 @@ func (r Record) String() string {
 	r.Version = RecordVersion
 	text, err := json.Marshal(r)
 	if err != nil {
-		// Only a time outside the years 0 to 9999 can do this, and Decide makes none.
+		// Only a time that ParseRecord refuses can do this, and Decide makes none.
 		panic(fmt.Sprintf("encoding the record: %v", err))
 	}
 	return string(text)
