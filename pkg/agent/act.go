@@ -17,10 +17,8 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// Those who wait for a slot all see in the same instant that one is free. Each tries after a random
-// part of rush, and after one that it didn't get it leaves the others alone for retake.
 const (
-	rush   = 200 * time.Millisecond
+	// retake is after a take that found all slots taken, at least.
 	retake = time.Second
 	// retakeRefused is after a take that failed, at least.
 	retakeRefused = 5 * time.Second
@@ -41,7 +39,7 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 	case plan.DoTake:
 		return a.take(ctx, n)
 	case plan.DoFree:
-		return atOnce, a.free(ctx, o, step)
+		return atOnce, a.free(ctx, n, o, step)
 	case plan.DoDrain, plan.DoReboot:
 		return step.Again, a.work(ctx, n, o, step)
 	case plan.DoTell:
@@ -107,38 +105,65 @@ func (a *Agent) wrote(n *corev1.Node, before, after plan.Record) {
 	}
 }
 
-// take takes a slot, a little later than the moment in which it became free.
+// take takes a slot when it is this node's turn: at once if it was named, later if another was.
 func (a *Agent) take(ctx context.Context, n *corev1.Node) (time.Duration, error) {
-	if a.slots.turnAt.IsZero() {
-		a.slots.turnAt = a.Now().Add(rand.N(rush))
+	s := &a.slots
+	if s.turnAt.IsZero() {
+		s.turnAt = s.handover().Turn(n.Name, a.Now(), rand.Float64())
 	}
-	if left := a.slots.turnAt.Sub(a.Now()); left > 0 {
+	if left := s.turnAt.Sub(a.Now()); left > 0 {
 		return left, nil
 	}
-	a.slots.turnAt = time.Time{}
-	lease, err := a.Group.Take(ctx, n.Name, n.UID)
+	lease, err := s.group.Take(ctx, n.Name, n.UID)
 	switch {
 	case errors.Is(err, lock.ErrTaken):
-		a.slots.turnAt = a.Now().Add(retake + rand.N(rush))
+		s.turnAt = a.Now().Add(retake + rand.N(retake))
 		return retake, nil
 	case err != nil:
-		a.slots.lateUntil = a.Now().Add(lateTake)
-		a.slots.refused, a.slots.turnAt = fmt.Sprintf("No slot can be taken: %v", err), a.Now().Add(retakeRefused+rand.N(retakeRefused))
+		s.lateUntil = a.Now().Add(lateTake)
+		s.refused, s.turnAt = fmt.Sprintf("No slot can be taken: %v", err), a.Now().Add(retakeRefused+rand.N(retakeRefused))
 		return atOnce, nil // the next look tells of it
 	}
-	a.slots.leases.Put(lease)
+	s.turnAt = time.Time{}
+	s.leases.Put(lease)
 	a.Tell.Happened(n, plan.Required, plan.SlotTaken, fmt.Sprintf("Took slot %s.", lease.Name))
 	return atOnce, nil
 }
 
-func (a *Agent) free(ctx context.Context, o plan.Observation, step plan.Action) error {
-	if err := a.Group.Free(ctx, o.Slot.Name, types.UID(o.Slot.LeaseUID)); err != nil {
+// free hands the slot on: it says who comes next, then it lets go. To name nobody is no reason to keep it.
+func (a *Agent) free(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) error {
+	if err := a.name(ctx, n, o.Slot); err != nil {
+		a.Log.WithError(err).Warn("The slot is freed without naming who comes next.")
+	}
+	if err := a.slots.group.Free(ctx, o.Slot.Name, types.UID(o.Slot.LeaseUID)); err != nil {
 		return err
 	}
 	a.slots.leases.Drop(types.UID(o.Slot.LeaseUID))
 	a.slots.held = ""
 	a.Log.WithField("slot", o.Slot.Name).Info("Freed the slot. " + step.Message)
 	return nil
+}
+
+// name writes into the slot who comes next: the first of those who wait, but never this node itself.
+func (a *Agent) name(ctx context.Context, n *corev1.Node, s plan.Slot) error {
+	if a.slots.foreign {
+		return nil // whose turn it is in a group that this node has left, others know better
+	}
+	found, err := a.Fleet.Waiting(ctx, a.slots.members)
+	if err != nil {
+		return err
+	}
+	var waiters []lock.Waiter
+	for _, w := range found {
+		if w.Node != n.Name {
+			waiters = append(waiters, lock.Waiter(w))
+		}
+	}
+	if len(waiters) == 0 {
+		return nil
+	}
+	next := lock.Order(waiters, n.Labels[a.OrderLabel])[0]
+	return a.slots.group.HandOver(ctx, s.Name, types.UID(s.LeaseUID), lock.Handover{Next: next.Node, Waiting: len(waiters)})
 }
 
 // lost lets the next look see that the slot is gone, if it is.
@@ -199,7 +224,7 @@ func (a *Agent) pretendTo(n *corev1.Node, o plan.Observation, step plan.Action) 
 			again = atOnce
 		}
 	case plan.DoTake:
-		message = fmt.Sprintf("Would now take a slot of lock group %s, cordon and drain this node, and reboot it by %s.", a.Group.Name, a.Rebooter)
+		message = fmt.Sprintf("Would now take a slot of lock group %s, cordon and drain this node, and reboot it by %s.", a.slots.group.Name, a.Rebooter)
 	default:
 		message = fmt.Sprintf("Would now do the step %q: %s", step.Do, step.Message)
 	}

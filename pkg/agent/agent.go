@@ -14,6 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/host"
 	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/mirror"
@@ -51,6 +52,12 @@ type Drainer interface {
 	Drain(ctx context.Context, report func(drain.Progress)) error
 }
 
+// Fleet is what is known of the other nodes.
+type Fleet interface {
+	// Waiting lists the nodes of a selector that wait for nothing but a slot.
+	Waiting(ctx context.Context, members string) ([]fleet.Waiter, error)
+}
+
 // Rebooter orders the reboot. Its String says in words how.
 type Rebooter interface {
 	Reboot(ctx context.Context) host.Result
@@ -63,8 +70,15 @@ type Parts struct {
 	// Identity tells this process from any other agent that works, or worked, for the same node.
 	Identity string
 
-	Writer    node.Writer
-	Group     *lock.Group
+	Writer node.Writer
+	// Groups makes the lock group of a name; the members are the Nodes that this selector matches, all if empty.
+	Groups func(name, members string) *lock.Group
+	// LockGroup is the group of a node without LockGroupLabel; else the label's value names it.
+	LockGroup, LockGroupLabel string
+	// Fleet reads the other nodes; OrderLabel is the label whose value is a node's zone.
+	Fleet      Fleet
+	OrderLabel string
+
 	Drainer   Drainer
 	Rebooter  Rebooter
 	Sentinels []Sentinel
@@ -108,10 +122,9 @@ type Agent struct {
 func New(p Parts) *Agent {
 	a := &Agent{
 		Parts: p,
-		self:  mirror.New("node", node.Source(p.Writer.Nodes, p.NodeName), &corev1.Node{}),
+		self:  mirror.New("node", node.Source(p.Writer.Nodes, p.NodeName), &corev1.Node{}, nil),
 		woken: make(chan struct{}, 1),
 	}
-	a.slots.group = p.Group
 	a.claim.me = p.Identity
 	a.trouble.log = p.Log
 	a.why.Store("not looked yet")

@@ -15,12 +15,14 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/klog/v2"
 
 	"github.com/rebootd/rebootd/pkg/config"
+	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/gate"
 	"github.com/rebootd/rebootd/pkg/host"
 	"github.com/rebootd/rebootd/pkg/lock"
@@ -38,7 +40,7 @@ const name = "rebootd"
 // starts in the background (file events, the sending of Events) ends with ctx.
 func Build(ctx context.Context, c config.Config, version string, reg prometheus.Registerer, log logrus.FieldLogger) (*Agent, error) {
 	log = log.WithField("node", c.NodeName)
-	client, err := connect(c, version, log)
+	client, others, err := connect(c, version, log)
 	if err != nil {
 		return nil, err
 	}
@@ -56,9 +58,17 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		NodeName: c.NodeName,
 		Identity: identity(machine),
 		Writer:   node.Writer{Nodes: client.CoreV1().Nodes(), Manager: name, Now: time.Now},
-		Group: &lock.Group{
-			Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace, Name: c.LockGroup, Slots: c.Concurrency,
+		Groups: func(name, members string) *lock.Group {
+			return &lock.Group{
+				Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace, Name: name,
+				Slots: c.Concurrency.Number,
+				Count: func(ctx context.Context) (int, error) {
+					n, err := others.Count(ctx, members)
+					return c.Concurrency.Of(n), err
+				},
+			}
 		},
+		LockGroup: c.LockGroup, LockGroupLabel: c.LockGroupLabel, OrderLabel: c.OrderByLabel, Fleet: others,
 		Drainer: drain.New(client, drain.Options{
 			NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector,
 			SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout,
@@ -80,15 +90,15 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 
 // connect makes the client. Its own rate limit is off: the API server's priority and fairness does that
 // better, and a drain of a hundred pods must not crawl.
-func connect(c config.Config, version string, log logrus.FieldLogger) (kubernetes.Interface, error) {
+func connect(c config.Config, version string, log logrus.FieldLogger) (kubernetes.Interface, *fleet.Reader, error) {
 	// The API machinery logs through klog; its lines belong into this stream, where they are seldom wanted.
 	klog.SetLogger(funcr.New(func(_, args string) { log.Debug(args) }, funcr.Options{}))
 	rc, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	if err != nil && c.Kubeconfig == "" {
-		return nil, fmt.Errorf("this is not a pod with a service account, so --kubeconfig must say how to reach the API server: %w", err)
+		return nil, nil, fmt.Errorf("this is not a pod with a service account, so --kubeconfig must say how to reach the API server: %w", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--kubeconfig %q: %w", c.Kubeconfig, err)
+		return nil, nil, fmt.Errorf("--kubeconfig %q: %w", c.Kubeconfig, err)
 	}
 	rc.QPS = -1
 	rc.UserAgent = name + "/" + version
@@ -97,9 +107,14 @@ func connect(c config.Config, version string, log logrus.FieldLogger) (kubernete
 	rc.WarningHandler = rest.NoWarnings{}
 	client, err := kubernetes.NewForConfig(rc)
 	if err != nil {
-		return nil, fmt.Errorf("making a client for the API server: %w", err)
+		return nil, nil, fmt.Errorf("making a client for the API server: %w", err)
 	}
-	return client, nil
+	meta, err := metadata.NewForConfig(rc)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a metadata client for the API server: %w", err)
+	}
+	nodes := meta.Resource(corev1.SchemeGroupVersion.WithResource("nodes"))
+	return client, &fleet.Reader{Metadata: nodes, OrderLabel: c.OrderByLabel}, nil
 }
 
 // rebooter is the configured way to reboot, and the check whether it could work.

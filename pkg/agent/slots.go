@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -19,34 +20,51 @@ import (
 // request long after its sender gave up.
 const lateTake = 2 * time.Minute
 
-// slots watches the group's Leases, but only while that matters: an agent with nothing to do doesn't.
+// slots watches the Leases of this node's group, but only while that matters: an agent with nothing to do doesn't.
 type slots struct {
-	group  *lock.Group
-	leases *mirror.Mirror[*coordinationv1.Lease]
-	cancel context.CancelFunc
-	ended  chan struct{}
+	group   *lock.Group
+	members string // the selector of the group's Nodes
+	foreign bool   // the group is one that this node has left, and still holds a slot of
+	leases  *mirror.Mirror[*coordinationv1.Lease]
+	cancel  context.CancelFunc
+	ended   chan struct{}
 
 	looked    bool // at least once since the start: an earlier process may have left a slot
 	held      types.UID
 	heldSince time.Time
 	lateUntil time.Time // a take is in doubt until then
-	turnAt    time.Time // when this node may try for a slot that became free
+	turnAt    time.Time // when this node may try for a slot that is free; zero: not chosen yet
 	refused   string    // why the last take failed; told until the next
 	stranger  bool      // an earlier Node's Lease was told of
+
+	mu   sync.Mutex
+	last lock.Handover // the last slot that was freed
 }
 
-func (s *slots) start(ctx context.Context) {
+func (s *slots) start(ctx context.Context, now func() time.Time) {
 	if s.leases != nil {
 		return
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
-	m := mirror.New("slots", s.group.Source(), &coordinationv1.Lease{})
+	m := mirror.New("slots", s.group.Source(), &coordinationv1.Lease{}, func(l *coordinationv1.Lease) {
+		h, _ := lock.HandoverOf(l, now())
+		s.mu.Lock()
+		s.last = h
+		s.mu.Unlock()
+	})
 	ended := make(chan struct{})
 	s.leases, s.ended = m, ended
 	go func() {
 		defer close(ended)
 		m.Run(ctx)
 	}()
+}
+
+// handover is what the last freed slot said.
+func (s *slots) handover() lock.Handover {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
 }
 
 func (s *slots) stop() {
@@ -74,11 +92,12 @@ func (s *slots) matter(o plan.Observation, now time.Time) bool {
 // observeSlot says what this node knows of the slots. errNotYet: look again when the mirror has been filled.
 func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observation) (plan.Slot, error) {
 	s := &a.slots
+	a.join(n, o)
 	if !s.matter(o, a.Now()) {
 		s.stop()
 		return plan.Slot{}, nil
 	}
-	s.start(ctx)
+	s.start(ctx, a.Now)
 	leases, err := s.leases.Items()
 	switch {
 	case errors.Is(err, mirror.ErrNotSynced):
@@ -108,13 +127,37 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 		return plan.Slot{Error: s.refused}, nil
 	}
 	s.refused = ""
-	_, seen.Free = lock.FreeIndex(held, s.group.Slots)
+	known := s.group.Known(held)
+	_, seen.Free = lock.FreeIndex(held, known)
 	if !seen.Free {
 		s.turnAt = time.Time{}
 	}
-	seen.Message = fmt.Sprintf("All slots of lock group %s are taken (--concurrency=%d). To see by whom: kubectl get leases -n %s -l %s=%s",
-		s.group.Name, s.group.Slots, s.group.Namespace, lock.GroupLabel, s.group.Name)
+	seen.Message = fmt.Sprintf("All slots of lock group %s are taken (%d; --concurrency). To see by whom: kubectl get leases -n %s -l %s=%s",
+		s.group.Name, known, s.group.Namespace, lock.GroupLabel, s.group.Name)
 	return seen, nil
+}
+
+// join makes the group that the Node's label says this node's own. It doesn't change while a slot of another
+// group is held, or may be.
+func (a *Agent) join(n *corev1.Node, o plan.Observation) {
+	s := &a.slots
+	name, members := a.LockGroup, ""
+	if key := a.LockGroupLabel; key != "" {
+		members = "!" + key
+		if value := n.Labels[key]; value != "" {
+			name, members = lock.GroupName(value), key+"="+value
+		}
+	}
+	held, ok := lock.GroupOf(o.Record.Slot)
+	foreign := ok && held != name
+	if foreign {
+		name = held
+	}
+	if s.group != nil && (s.group.Name == name || s.held != "" || a.Now().Before(s.lateUntil)) {
+		return
+	}
+	s.stop()
+	s.group, s.members, s.foreign, s.looked = a.Groups(name, members), members, foreign, false
 }
 
 // certain settles by a live read a slot that the record counts on and the mirror doesn't show: a mirror may lag, and
@@ -137,7 +180,7 @@ func (a *Agent) certain(ctx context.Context, seen plan.Slot, r plan.Record) plan
 func (a *Agent) check(ctx context.Context, r plan.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return a.Group.Check(ctx, r.Slot, types.UID(r.LeaseUID))
+	return a.slots.group.Check(ctx, r.Slot, types.UID(r.LeaseUID))
 }
 
 // noteStranger tells once of a slot that an earlier Node of this name left; the garbage collector frees it.

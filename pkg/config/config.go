@@ -25,8 +25,12 @@ type Config struct {
 	// gives up; 0 gives up at once.
 	GateGrace time.Duration
 
-	// Concurrency is how many nodes of the lock group may be out at once; at least 1.
-	Concurrency int
+	// Concurrency is how many nodes of the lock group may be out at once, or which share of them.
+	Concurrency Amount
+	// LockGroupLabel is a label key; a node that carries it is in the lock group of its value. "": none.
+	LockGroupLabel string
+	// OrderByLabel is a label key: nodes that share its value go one after another.
+	OrderByLabel string
 	// LockGroup is a DNS label of at most 40 characters, part of the Leases' names.
 	LockGroup string
 

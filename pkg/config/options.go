@@ -109,12 +109,22 @@ func gateOptions(c *Config) group {
 func lockOptions(c *Config) group {
 	return group{"Lock", []option{
 		{
-			name: "concurrency", value: number(&c.Concurrency, "number", 1), def: "1",
-			meaning: "How many nodes of the lock group may be out of service at once.",
+			name: "concurrency", value: amount(&c.Concurrency), def: "1",
+			meaning: "How many nodes of the lock group may be out of service at once: a number, or a percentage " +
+				"of the group's nodes, rounded down but at least 1.",
 		},
 		{
 			name: "lock-group", value: dnsLabel(&c.LockGroup, 40), def: "default",
 			meaning: "The group of nodes that this node takes turns with.",
+		},
+		{
+			name: "lock-group-label", value: labelKey(&c.LockGroupLabel), defText: "none",
+			meaning: "A node label, such as the node pool's: nodes with the same value are a lock group of their own, " +
+				"those without it are in --lock-group.",
+		},
+		{
+			name: "order-by-label", value: labelKey(&c.OrderByLabel), def: "topology.kubernetes.io/zone",
+			meaning: "A node label: nodes with the same value go one after another, before those with another one.",
 		},
 	}}
 }

@@ -52,7 +52,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	want := `8 options are wrong:
   --node-name: is required
   --period (from REBOOTD_PERIOD): "fast" is not allowed: a duration such as 90s, 5m or 1h30m, at least 1s
-  --concurrency: "0" is not allowed: a whole number from 1
+  --concurrency: "0" is not allowed: a whole number from 1, or a percentage from 1% to 100%
   --back-off-max: "x" is not allowed: a duration such as 90s, 5m or 1h30m, at least 1s
   --reboot-signal (from KURED_REBOOT_SIGNAL): "SIGFOO" is not allowed: ` +
 		`a number from 1 to 64 or a name such as SIGINT or SIGRTMIN+5
@@ -216,7 +216,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%s is %d", field.Name, v.Int())
 			}
 		}
-		if c.NodeName == "" || c.Concurrency < 1 || c.Period < time.Second || c.RebootSignal < 1 {
+		if c.NodeName == "" || c.Concurrency.Of(1) < 1 || c.Period < time.Second || c.RebootSignal < 1 {
 			t.Errorf("accepted %+v", c)
 		}
 	})

@@ -2,8 +2,11 @@ package lock
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,8 +19,16 @@ import (
 	"github.com/rebootd/rebootd/pkg/mirror"
 )
 
-// GroupLabel is on every slot's Lease and names its lock group.
-const GroupLabel = "rebootd.io/lock-group"
+// What is on a slot's Lease.
+const (
+	// GroupLabel names its lock group.
+	GroupLabel = "rebootd.io/lock-group"
+	// SlotsAnnotation is how many slots the group had when this one was taken.
+	SlotsAnnotation = "rebootd.io/slots"
+	// NextAnnotation and WaitingAnnotation are written when it is freed: who comes next, and how many wait.
+	NextAnnotation    = "rebootd.io/next"
+	WaitingAnnotation = "rebootd.io/waiting"
+)
 
 // ErrTaken is returned by Take when no slot could be had: all are held, or somebody was quicker.
 var ErrTaken = errors.New("no slot is free")
@@ -32,6 +43,8 @@ type Leases interface {
 	Get(ctx context.Context, name string, o metav1.GetOptions) (*coordinationv1.Lease, error)
 	List(ctx context.Context, o metav1.ListOptions) (*coordinationv1.LeaseList, error)
 	Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error)
+	Patch(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions,
+		subresources ...string) (*coordinationv1.Lease, error)
 }
 
 // Group is one lock group as one node sees it.
@@ -39,8 +52,29 @@ type Group struct {
 	Leases    Leases
 	Namespace string // named in errors only
 	Name      string
-	// Slots is how many nodes may be out at once: at least 1.
+	// Slots is how many nodes may be out at once: at least 1. 0 means that Count says so.
 	Slots int
+	// Count says how many nodes may be out at once where that depends on how many there are. It reads consistently.
+	Count func(ctx context.Context) (int, error)
+}
+
+// Known is how many nodes may be out at once, as far as that is known without asking.
+func (g *Group) Known(held []Slot) int {
+	if g.Slots > 0 {
+		return g.Slots
+	}
+	return Known(held)
+}
+
+func (g *Group) count(ctx context.Context) (int, error) {
+	if g.Slots > 0 {
+		return g.Slots, nil
+	}
+	n, err := g.Count(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count the nodes of lock group %s: %w", g.Name, err)
+	}
+	return max(n, 1), nil
 }
 
 // Source lists and watches the group's Leases.
@@ -81,17 +115,21 @@ func (g *Group) Take(ctx context.Context, node string, uid types.UID) (*coordina
 	if mine, extra, ok := Mine(held, node, uid); ok {
 		return leases[mine.UID], g.giveBack(ctx, extra)
 	}
-	i, ok := FreeIndex(held, g.Slots)
+	n, err := g.count(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i, ok := FreeIndex(held, n)
 	if !ok {
 		return nil, ErrTaken
 	}
-	_, createErr := g.Leases.Create(ctx, g.lease(i, node, uid), metav1.CreateOptions{})
+	_, createErr := g.Leases.Create(ctx, g.lease(i, n, node, uid), metav1.CreateOptions{})
 	if held, leases, err = g.live(ctx); err != nil {
 		return nil, err
 	}
 	mine, _, ok := Mine(held, node, uid)
 	switch {
-	case ok && Surplus(held, mine, g.Slots):
+	case ok && Surplus(held, mine, n):
 		return nil, errors.Join(ErrTaken, g.Free(ctx, mine.Name, mine.UID))
 	case ok:
 		return leases[mine.UID], nil
@@ -134,6 +172,25 @@ func (g *Group) Free(ctx context.Context, name string, uid types.UID) error {
 	return g.explain("delete", err)
 }
 
+// HandOver writes into a slot that is about to be freed who comes next. Everyone who waits sees it in the deletion.
+func (g *Group) HandOver(ctx context.Context, name string, uid types.UID, h Handover) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid":         uid,
+		"annotations": map[string]string{NextAnnotation: h.Next, WaitingAnnotation: strconv.Itoa(h.Waiting)},
+	}})
+	if err != nil {
+		return fmt.Errorf("encoding a patch of Lease %s: %w", name, err)
+	}
+	_, err = g.Leases.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+	return g.explain("patch", err)
+}
+
+// HandoverOf reads from a freed slot's Lease who comes next. False: it was freed without a word.
+func HandoverOf(l *coordinationv1.Lease, at time.Time) (Handover, bool) {
+	waiting, err := strconv.Atoi(l.Annotations[WaitingAnnotation])
+	return Handover{Next: l.Annotations[NextAnnotation], Waiting: max(waiting, 0), At: at}, err == nil
+}
+
 // live reads the group's slots consistently: no resourceVersion, so never from a cache that lags.
 func (g *Group) live(ctx context.Context) ([]Slot, map[types.UID]*coordinationv1.Lease, error) {
 	list, err := g.Leases.List(ctx, metav1.ListOptions{LabelSelector: g.selector()})
@@ -152,12 +209,13 @@ func (g *Group) live(ctx context.Context) ([]Slot, map[types.UID]*coordinationv1
 	return held, byUID, nil
 }
 
-func (g *Group) lease(i int, node string, uid types.UID) *coordinationv1.Lease {
+func (g *Group) lease(i, n int, node string, uid types.UID) *coordinationv1.Lease {
 	now := metav1.NowMicro()
 	return &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:   Name(g.Name, i),
-			Labels: map[string]string{GroupLabel: g.Name},
+			Name:        Name(g.Name, i),
+			Labels:      map[string]string{GroupLabel: g.Name},
+			Annotations: map[string]string{SlotsAnnotation: strconv.Itoa(n)},
 			// Never blockOwnerDeletion: it would hold up the deletion of the Node.
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Node", Name: node, UID: uid,
@@ -173,6 +231,7 @@ func (g *Group) slot(l *coordinationv1.Lease) (Slot, bool) {
 		return Slot{}, false
 	}
 	s := Slot{Name: l.Name, Index: i, UID: l.UID, Node: holder(l), Created: l.CreationTimestamp.Time}
+	s.Slots, _ = strconv.Atoi(l.Annotations[SlotsAnnotation]) // absent or changed by hand: not known
 	for _, owner := range l.OwnerReferences {
 		if owner.Kind == "Node" && owner.Name == s.Node {
 			s.NodeUID = owner.UID

@@ -34,6 +34,8 @@ type Slot struct {
 	NodeUID types.UID
 	// Created is when it was taken, by the API server's clock, to the second.
 	Created time.Time
+	// Slots is how many slots the group had when this one was taken; 0: its taker didn't say.
+	Slots int
 }
 
 // Name is the Lease of slot index in a group.
@@ -49,6 +51,17 @@ func index(group, name string) (int, bool) {
 	}
 	i, err := strconv.Atoi(tail)
 	return i, err == nil && i >= 0 && Name(group, i) == name
+}
+
+// GroupOf is the group of a slot's Lease name.
+func GroupOf(name string) (string, bool) {
+	tail, ok := strings.CutPrefix(name, "rebootd-")
+	cut := strings.LastIndexByte(tail, '-')
+	if !ok || cut <= 0 {
+		return "", false
+	}
+	_, ok = index(tail[:cut], name)
+	return tail[:cut], ok
 }
 
 // Mine is the slot that this very Node holds. A Lease that names the node with another Node UID belongs to
@@ -86,6 +99,16 @@ func FreeIndex(held []Slot, n int) (int, bool) {
 		}
 	}
 	return 0, false
+}
+
+// Known is how many slots a group has, as far as its held slots tell: the most that any taker counted, at
+// least 1. It serves those who wait where the number is a share of the group's nodes, so that not everyone has to count them.
+func Known(held []Slot) int {
+	n := 1
+	for _, s := range held {
+		n = max(n, s.Slots)
+	}
+	return n
 }
 
 // Surplus reports whether mine must be given back because n others were there before it. Creation

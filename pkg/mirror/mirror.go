@@ -38,6 +38,7 @@ type Source struct {
 type Mirror[T Object] struct {
 	reflector *cache.Reflector
 	changed   chan struct{}
+	onGone    func(T)
 
 	mu     sync.Mutex
 	items  map[types.UID]T
@@ -46,9 +47,11 @@ type Mirror[T Object] struct {
 	err    error
 }
 
-// New returns a mirror that is empty until Run. The example names the type for the watch's decoder and is not changed.
-func New[T Object](name string, source Source, example T) *Mirror[T] {
+// New returns a mirror that is empty until Run. The example names the type for the watch's decoder and is not
+// changed. onGone, if not nil, gets the last state of each object that the watch says was deleted; it must not block.
+func New[T Object](name string, source Source, example T, onGone func(T)) *Mirror[T] {
 	m := &Mirror[T]{
+		onGone:  onGone,
 		changed: make(chan struct{}, 1),
 		items:   map[types.UID]T{},
 		gone:    map[types.UID]bool{},

@@ -31,6 +31,9 @@ func (s *store[T]) Delete(obj any) error {
 	if !ok {
 		return fmt.Errorf("mirroring: unexpected %T", obj)
 	}
+	if s.onGone != nil {
+		s.onGone(o) // before the mirror shows it, so that whoever is woken by that knows
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.items, o.GetUID())

@@ -161,6 +161,19 @@ func (r Record) Out() bool {
 	}
 }
 
+// Waits reports whether the node waits for nothing but a slot.
+func (r Record) Waits() bool {
+	if r.Phase != Required {
+		return false
+	}
+	switch r.Reason {
+	case RebootRequired, RebootRequested, WaitingForSlot, WaitingForTurn:
+		return true
+	default:
+		return false
+	}
+}
+
 // enter is the record with a new phase that begins now; what only the old phase needed is kept.
 func (r Record) enter(phase Phase, reason Reason, now time.Time) Record {
 	r.Version, r.Phase, r.Reason, r.Since = RecordVersion, phase, reason, now
