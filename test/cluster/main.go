@@ -66,7 +66,7 @@ func run(args []string) int {
 }
 
 func exitCode(err error) int {
-	switch code := exitStatus(0); {
+	switch code := exitError(0); {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.As(err, &code):

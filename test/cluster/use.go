@@ -139,12 +139,12 @@ func interactive(ctx context.Context, program string, args ...string) error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.Exited() {
-		return exitStatus(exit.ExitCode())
+		return exitError(exit.ExitCode())
 	}
 	return err
 }
 
-// exitStatus is that of a program we ran for the user, which has said itself what was wrong.
-type exitStatus int
+// exitError is that of a program we ran for the user, which has said itself what was wrong.
+type exitError int
 
-func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+func (s exitError) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
