@@ -241,7 +241,7 @@ func (s *server) watch(r *http.Request) *http.Response {
 	s.streams = append(s.streams, w)
 	go w.run(r.Context())
 	return &http.Response{
-		StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}},
+		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
 		Body: reader, Request: r,
 	}
 }
