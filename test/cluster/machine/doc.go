@@ -3,6 +3,10 @@
 // services down, starts a new kernel with a new boot ID and mounts a disk that may have lost its
 // last writes.
 //
+// What differs from a real machine: there is one CPU and no cpuset controller; udev doesn't run; a
+// kernel that panics hangs until its power is cut, whatever kernel.panic says; files that come from
+// the seed (/etc/lab, /etc/kubernetes, /etc/hosts, /etc/hostname) are written anew at every boot.
+//
 // It needs root (for a network namespace, taps and building the image), but changes nothing
 // outside of its namespace, its directory and the cache, except that it installs missing Debian
 // packages. Machines live in process ID namespaces of their own, and die with the process that

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -56,20 +57,23 @@ func installPackages(ctx context.Context, say *logger) error {
 		return nil
 	}
 	say.printf("installing %s", strings.Join(missing, " "))
-	install := append([]string{"install", "--yes", "--no-install-recommends"}, missing...)
+	install := append([]string{"install", "--yes", "--no-install-recommends", "--option=DPkg::Lock::Timeout=120"}, missing...)
 	for _, args := range [][]string{{"update"}, install} {
 		command := exec.CommandContext(ctx, "apt-get", args...)
 		command.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if err := run(command); err != nil {
+		if err := run(ctx, command); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// run runs a command and puts what it said into the error.
-func run(command *exec.Cmd) error {
+// run runs a command, made with the same context, and puts what it said into the error.
+func run(ctx context.Context, command *exec.Cmd) error {
 	output, err := command.CombinedOutput()
+	if ctx.Err() != nil {
+		return fmt.Errorf("running %s: %w", filepath.Base(command.Path), context.Cause(ctx))
+	}
 	if err != nil {
 		return fmt.Errorf("running %s: %w: %s", strings.Join(command.Args, " "), err, lastLines(string(output), 20))
 	}

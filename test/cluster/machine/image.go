@@ -12,10 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // files is what goes into the machines, and the recipe for their disk.
@@ -30,37 +28,29 @@ const (
 )
 
 // buildImage returns the disk image that machines boot from, after building it if the cache
-// doesn't have it. Images are never changed: disks of machines are made of differences to them.
+// doesn't have it. An image is never changed: disks of machines are made of differences to it. Only
+// the process that holds the network may call it; so nobody else builds, or boots from, any image.
 func buildImage(ctx context.Context, kubelet string, say *logger) (string, error) {
 	key, err := recipeKey(kubelet)
 	if err != nil {
 		return "", err
 	}
-	base, err := cacheDir()
+	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("finding the cache directory: %w", err)
 	}
-	if err := os.MkdirAll(base, 0o755); err != nil {
-		return "", fmt.Errorf("making image cache: %w", err)
-	}
-	dir := filepath.Join(base, "machine-"+key)
+	images := filepath.Join(cache, "rebootd-test", "machine")
+	dir := filepath.Join(images, key)
 	image := filepath.Join(dir, diskImage)
 	if _, err := os.Stat(image); err == nil {
 		return image, nil
 	}
-	lock, err := waitForLock(ctx, dir+".lock", say)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = lock.Close() }()
-	if _, err := os.Stat(image); err == nil {
-		return image, nil // another process built it meanwhile
-	}
-	work := dir + ".building"
-	if err := os.RemoveAll(work); err != nil {
-		return "", fmt.Errorf("removing a half-built image: %w", err)
+	// Images of other recipes, and what was being built when it was interrupted.
+	if err := os.RemoveAll(images); err != nil {
+		return "", fmt.Errorf("removing old images: %w", err)
 	}
 	say.printf("building the machines' disk image, once: a minute or two")
+	work := dir + ".building"
 	if err := buildIn(ctx, work, kubelet); err != nil {
 		return "", errors.Join(err, os.RemoveAll(work))
 	}
@@ -82,7 +72,9 @@ func buildIn(ctx context.Context, work, kubelet string) error {
 	command := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child",
 		"sh", filepath.Join(work, "build.sh"), work, kubelet)
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return run(command)
+	runtime.LockOSThread() // whose death it is
+	defer runtime.UnlockOSThread()
+	return run(ctx, command)
 }
 
 // buildPause writes the image of the pause program.
@@ -91,7 +83,7 @@ func buildPause(ctx context.Context, work string) error {
 	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary,
 		filepath.Join(work, "pause", "main.go"))
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
-	if err := run(command); err != nil {
+	if err := run(ctx, command); err != nil {
 		return err
 	}
 	return WriteImage(filepath.Join(work, "pause.tar"), pauseImage, binary)
@@ -102,6 +94,9 @@ func writeTree(dir string) error {
 	tree, err := fs.Sub(files, "files")
 	if err != nil {
 		return fmt.Errorf("reading the embedded files: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("making the image's directory: %w", err)
 	}
 	if err := os.CopyFS(dir, tree); err != nil {
 		return fmt.Errorf("writing the machines' files: %w", err)
@@ -141,28 +136,4 @@ func recipeKey(kubelet string) (string, error) {
 		}
 	}
 	return hex.EncodeToString(hash.Sum(nil))[:16], nil
-}
-
-func cacheDir() (string, error) {
-	base, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("finding the cache directory: %w", err)
-	}
-	return filepath.Join(base, "rebootd-test"), nil
-}
-
-// waitForLock locks a file, waiting while another process has it.
-func waitForLock(ctx context.Context, path string, say *logger) (*os.File, error) {
-	for said := false; ; said = true {
-		lock, err := lockFile(path)
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return lock, err
-		}
-		if !said {
-			say.printf("waiting for another process that builds the disk image")
-		}
-		if !sleep(ctx, 500*time.Millisecond) {
-			return nil, fmt.Errorf("waiting for %s: %w", path, context.Cause(ctx))
-		}
-	}
 }

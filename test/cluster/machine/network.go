@@ -70,8 +70,8 @@ func PrepareNetwork(ctx context.Context, _ string, log io.Writer) (Network, erro
 func lockNetwork() (*os.File, error) {
 	lock, err := lockFile(networkLock)
 	if err != nil {
-		return nil, fmt.Errorf("network namespace %s is taken: only one cluster of machines can run at a time, and another is starting or running: %w",
-			namespace, err)
+		return nil, fmt.Errorf("network namespace %s is taken (%w): "+
+			"only one cluster of machines can run at a time; stop the other one first", namespace, err)
 	}
 	return lock, nil
 }
@@ -126,8 +126,8 @@ func (n Network) remove(ctx context.Context) error {
 		return fmt.Errorf("listing the processes in network namespace %s: %w", n.NetNS, err)
 	}
 	if users := strings.Fields(string(pids)); len(users) > 0 {
-		return fmt.Errorf("network namespace %s is in use by %s: only one cluster of machines can run at a time; stop that one first",
-			n.NetNS, strings.Join(describe(users), ", "))
+		return fmt.Errorf("network namespace %s is in use by %s: "+
+			"only one cluster of machines can run at a time; stop the other one first", n.NetNS, strings.Join(describe(users), ", "))
 	}
 	return ip(ctx, "netns", "delete", n.NetNS)
 }
@@ -207,7 +207,7 @@ func (n Network) ip(ctx context.Context, args ...string) error {
 }
 
 func ip(ctx context.Context, args ...string) error {
-	return run(exec.CommandContext(ctx, "ip", args...))
+	return run(ctx, exec.CommandContext(ctx, "ip", args...))
 }
 
 // describe tells what processes run, naming one process of each program.

@@ -31,7 +31,7 @@ func startRemote(ctx context.Context, dir string) (control, error) {
 		return nil, fmt.Errorf("creating the supervisor's log: %w", err)
 	}
 	defer func() { _ = output.Close() }()
-	command := exec.Command(program, SuperviseCommand, dir) //nolint:noctx // it outlives us
+	command := exec.Command(program, SuperviseCommand, dir)
 	command.Stdout, command.Stderr = output, output
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := command.Start(); err != nil {
@@ -82,7 +82,7 @@ type answer struct {
 // remote returns the way to a supervisor in another process: one request per connection.
 func remote(dir string) control {
 	return func(r request) error {
-		conn, err := net.Dial("unix", socketPath(dir)) //nolint:noctx // a local socket
+		conn, err := net.Dial("unix", socketPath(dir))
 		if err != nil {
 			return fmt.Errorf("reaching the supervisor: %w", err)
 		}
@@ -134,7 +134,7 @@ func (s *supervisor) listen(dir string) (stopped <-chan struct{}, err error) {
 	if err := os.RemoveAll(socket); err != nil {
 		return nil, fmt.Errorf("removing the old socket: %w", err)
 	}
-	listener, err := net.Listen("unix", socket) //nolint:noctx // a local socket
+	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		return nil, fmt.Errorf("listening for control of the machines (the path may be too long): %w", err)
 	}

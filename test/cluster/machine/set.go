@@ -51,7 +51,7 @@ type state struct {
 
 // Start boots machines with new disks, and returns when all of them answer. It builds their image
 // first unless it is in the cache. ctx ends only the starting: machines run until Stop, or if not
-// detached until this process ends.
+// detached until this process ends. A network can be used once.
 func Start(ctx context.Context, network Network, o Options) (*Set, error) {
 	if o.Count < 1 || o.Count > maxCount {
 		return nil, fmt.Errorf("cannot start %d machines: it must be 1 to %d", o.Count, maxCount)
@@ -107,7 +107,7 @@ func (s *Set) prepare(ctx context.Context, network Network, o Options) error {
 			return fmt.Errorf("removing the old SSH key: %w", err)
 		}
 	}
-	err := run(exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", s.state.Key))
+	err := run(ctx, exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", s.state.Key))
 	if err != nil {
 		return err
 	}

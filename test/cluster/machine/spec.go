@@ -2,7 +2,7 @@ package machine
 
 import (
 	"bytes"
-	"crypto/md5" //nolint:gosec // names a machine, protects nothing
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"os"
@@ -50,7 +50,7 @@ func (s spec) rebootMark() string { return filepath.Join(s.Dir, "reboot-mark.sh"
 
 // args is the machine's command line. The first is what the kernel executes when it reboots.
 func (s spec) args() []string {
-	id := md5.Sum([]byte(s.Name)) //nolint:gosec // as above
+	id := sha256.Sum256([]byte(s.Name))
 	return []string{
 		s.rebootMark(),
 		"mem=" + memory,
@@ -61,7 +61,7 @@ func (s spec) args() []string {
 		"con=null", "con0=null,fd:1", "console=tty0", "TERM=dumb",
 		fmt.Sprintf("vec0:transport=tap,ifname=%s,mac=%s", s.Tap, s.MAC),
 		"systemd.hostname=" + s.Name,
-		fmt.Sprintf("systemd.machine_id=%x", id),
+		fmt.Sprintf("systemd.machine_id=%x", id[:16]),
 	}
 }
 
@@ -77,7 +77,7 @@ func (s spec) prepare(o Options, sshKey string) error {
 	if err != nil {
 		return fmt.Errorf("reading the embedded files: %w", err)
 	}
-	if err := os.WriteFile(s.rebootMark(), mark, 0o755); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(s.rebootMark(), mark, 0o755); err != nil {
 		return fmt.Errorf("writing the reboot mark of %s: %w", s.Name, err)
 	}
 	content, err := s.seedFiles(o, sshKey)
