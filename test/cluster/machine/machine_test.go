@@ -23,14 +23,21 @@ func TestMachines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var set *machine.Set
 	t.Cleanup(func() {
 		if err := cluster.Stop(); err != nil {
 			t.Error(err)
 		}
 		expectNothingLeft(t, dir)
+		if set == nil {
+			return
+		}
+		if err := set.Stop(); err != nil {
+			t.Errorf("stopping what is stopped: %v", err)
+		}
 	})
 	// Not the set that Start returned: whoever attaches must be able to do all the same.
-	set, err := machine.Attach(full.MachinesDir(dir))
+	set, err = machine.Attach(full.MachinesDir(dir))
 	if err != nil {
 		t.Fatal(err)
 	}

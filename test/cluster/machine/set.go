@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -186,11 +188,13 @@ func (s *Set) Machine(name string) (*Machine, error) {
 	return nil, fmt.Errorf("no machine is called %q", name)
 }
 
-// Stop cuts the power of all machines, for good. Their consoles stay in the directory; the network
-// is left alone.
+// Stop cuts the power of all machines, for good. It may be called again. Their consoles stay in the
+// directory; the network is left alone.
 func (s *Set) Stop() error {
 	s.say.printf("stopping the machines")
-	if err := s.control(request{Verb: stop}); err != nil {
+	err := s.control(request{Verb: stop})
+	// Where there is no supervisor any more, its machines have died with it.
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("stopping the machines: %w", err)
 	}
 	for _, spec := range s.state.Specs {
