@@ -116,6 +116,15 @@ func (o Options) contents(ctx context.Context, binary string) (Contents, error) 
 	return Contents{OS: goos, Arch: arch, Files: files, Entrypoint: []string{entrypoint}, User: "0", Labels: labels}, nil
 }
 
+// SourceRoot is the repository's folder. The working directory must be inside it.
+func SourceRoot() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		return "", fmt.Errorf("finding the sources of %s: %w", module, err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
 // git answers with an empty string where there is no git, or no repository.
 func git(ctx context.Context, args ...string) string {
 	out, err := exec.CommandContext(ctx, "git", args...).Output()
