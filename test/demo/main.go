@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -29,7 +28,7 @@ func run() int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	t := newTeller(os.Stdout)
+	t := newTeller(ctx, os.Stdout)
 	var s *stage
 	var problems []string
 	var err error
@@ -45,7 +44,7 @@ func run() int {
 	if err != nil {
 		problems = append(problems, plain(ctx, err))
 	}
-	logs := s.end(t, len(problems) > 0)
+	logs := s.end(t, len(problems) > 0 && ctx.Err() == nil)
 	fmt.Println(show.Verdict(*nodes, problems, logs))
 	if len(problems) > 0 {
 		return 1
@@ -55,7 +54,7 @@ func run() int {
 
 // plain is an error in words for the last line.
 func plain(ctx context.Context, err error) string {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil {
 		return "interrupted"
 	}
 	return err.Error()

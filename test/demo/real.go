@@ -180,7 +180,7 @@ images:
   - {name: ghcr.io/rebootd/rebootd, newName: %s, newTag: %s}
 patches:
   - target: {kind: DaemonSet, name: rebootd}
-    patch: '[{op: add, path: /spec/template/spec/containers/0/imagePullPolicy, value: Never}]'
+    patch: '[{"op": "add", "path": "/spec/template/spec/containers/0/imagePullPolicy", "value": "Never"}]'
 `, manifests, agentName, agentTag)
 	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(content), 0o600); err != nil {
 		return "", fmt.Errorf("writing the kustomization: %w", err)

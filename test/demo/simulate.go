@@ -36,6 +36,7 @@ type simulation struct {
 	*stage
 
 	dir    string
+	lock   *os.File // held as long as this process lives
 	binary string
 	lab    *lab.Cluster
 	client kubernetes.Interface
@@ -52,16 +53,19 @@ func simulated(ctx context.Context, t *teller, nodes int, keep bool) (*stage, er
 	case keep:
 		return nil, errors.New("--keep needs real nodes; a simulation ends with the program")
 	}
-	dir, err := os.MkdirTemp("", "rebootd-demo-")
-	if err != nil {
-		return nil, fmt.Errorf("making a folder: %w", err)
+	if err := removeStale(); err != nil {
+		return nil, err
 	}
-	s := &simulation{dir: dir, binary: filepath.Join(dir, "rebootd")}
+	dir, lock, err := newFolder()
+	if err != nil {
+		return nil, err
+	}
+	s := &simulation{dir: dir, lock: lock, binary: filepath.Join(dir, "rebootd")}
 	s.stage = &stage{
 		how:  "touch a file for each, where its agent is told to look",
 		logs: filepath.Join(dir, "logs"), stop: s.end, collect: s.collectLogs,
 	}
-	ctx, s.cancel = context.WithCancel(ctx)
+	ctx, s.cancel = context.WithCancel(ctx) // called by end
 	if err := s.start(ctx, t, nodes); err != nil {
 		return s.stage, err
 	}
@@ -119,7 +123,7 @@ func (s *simulation) populate(ctx context.Context, nodes int) error {
 	return nil
 }
 
-// end stops everything. The folder goes too, unless logs were saved in it.
+// end stops everything, and leaves nothing but logs that were saved.
 func (s *simulation) end() error {
 	s.cancel()
 	s.live.Wait()
@@ -127,9 +131,14 @@ func (s *simulation) end() error {
 	if s.lab != nil {
 		failed = append(failed, s.lab.Stop())
 	}
-	if _, err := os.Stat(s.logs); errors.Is(err, fs.ErrNotExist) {
-		failed = append(failed, os.RemoveAll(s.dir))
+	left, err := os.ReadDir(s.dir)
+	failed = append(failed, err)
+	for _, entry := range left {
+		if path := filepath.Join(s.dir, entry.Name()); path != s.logs {
+			failed = append(failed, os.RemoveAll(path))
+		}
 	}
+	_ = os.Remove(s.dir) // unless logs are in it
 	return errors.Join(failed...)
 }
 
@@ -137,6 +146,7 @@ func (s *simulation) collectLogs(dir string) {
 	for _, h := range s.hosts {
 		_ = os.Rename(filepath.Join(h.dir, "agent.log"), filepath.Join(dir, h.name+".log")) // at worst it stays there
 	}
+	_ = os.Rename(filepath.Join(s.dir, "cluster", "log"), filepath.Join(dir, "cluster")) // as above
 	if s.bin != "" {
 		nodes, _ := s.kubectl(context.Background(), "", "get", "nodes", "-o", "yaml") // as much as there is
 		_ = os.WriteFile(filepath.Join(dir, "nodes.yaml"), []byte(nodes), 0o600)

@@ -14,11 +14,14 @@ import (
 
 // teller prints lines with the seconds since the start before them.
 type teller struct {
-	to    io.Writer
-	start time.Time
+	to          io.Writer
+	start       time.Time
+	interrupted func() bool
 }
 
-func newTeller(to io.Writer) *teller { return &teller{to: to, start: time.Now()} }
+func newTeller(ctx context.Context, to io.Writer) *teller {
+	return &teller{to: to, start: time.Now(), interrupted: func() bool { return ctx.Err() != nil }}
+}
 
 // now is the time since the start.
 func (t *teller) now() time.Duration { return time.Since(t.start) }
@@ -36,9 +39,8 @@ func (t *teller) text(text string) { _, _ = fmt.Fprint(t.to, text) }
 func (t *teller) step(what, look string, do func() error) error {
 	t.say("%s …", what)
 	err := do()
-	if err != nil && look != "" {
-		t.say("this failed: %v", err)
-		t.say("look at: %s", look)
+	if err != nil && !t.interrupted() {
+		t.say("  this failed; look at %s", look)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)

@@ -186,13 +186,12 @@ func (o *Observer) Problems(nodes []string) []string {
 
 // Measured is the verdict on how many nodes were out at once, and what it rests on.
 func (o *Observer) Measured() string {
-	verdict := "yes"
+	verdict := fmt.Sprintf("yes, never more than %d", o.most)
 	if o.most > 1 {
-		verdict = "NO: " + o.where
+		verdict = fmt.Sprintf("NO, up to %d: %s", o.most, o.where)
 	}
-	return fmt.Sprintf("At most one out at any time: %s. An observer independent of rebootd watched %d changes of Nodes "+
-		"and looked at all of them %d times, at least every %s; the most it ever saw out at once was %d.",
-		verdict, o.changes, o.looks, seconds(o.blind), o.most)
+	return fmt.Sprintf("At most one out at any time: %s.\nMeasured by an observer independent of rebootd: it watched %d changes "+
+		"of Nodes, and besides looked at all\nof them %d times, at least every %s.", verdict, o.changes, o.looks, seconds(o.blind))
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

@@ -49,7 +49,7 @@ func Verdict(nodes int, problems []string, logs string) string {
 	if len(problems) == 0 {
 		return fmt.Sprintf("OK: %d nodes rebooted, one at a time", nodes)
 	}
-	verdict := "FAILED: " + strings.Join(problems, "; ")
+	verdict := "FAILED: " + strings.Join(strings.Fields(strings.Join(problems, "; ")), " ") // it must stay one line
 	if logs != "" {
 		verdict += "; logs are in " + logs
 	}
