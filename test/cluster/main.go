@@ -13,7 +13,6 @@ import (
 	"syscall"
 
 	"github.com/rebootd/rebootd/test/cluster/lab"
-	"github.com/rebootd/rebootd/test/cluster/machine"
 )
 
 const help = `A real Kubernetes cluster on this machine, for trying things out and for tests.
@@ -43,9 +42,6 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	if len(args) == 0 {
 		args = []string{"help"}
-	}
-	if args[0] == machine.SuperviseCommand {
-		return machine.SuperviseMain(args[1:])
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()

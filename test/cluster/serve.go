@@ -52,7 +52,7 @@ func serve(ctx context.Context, name string, args []string) (err error) {
 func start(ctx context.Context, dir string, tier, nodes int, log io.Writer) (state, func() error, error) {
 	s := state{Tier: tier, Nodes: nodes}
 	if tier == 3 {
-		c, err := full.Start(ctx, full.Options{Dir: dir, Nodes: nodes, Log: log, Detached: true})
+		c, err := full.Start(ctx, full.Options{Dir: dir, Nodes: nodes, Log: log})
 		if err != nil {
 			return state{}, nil, err
 		}

@@ -25,12 +25,11 @@ const (
 
 // Options says what to start.
 type Options struct {
-	Dir      string                              // for everything on disk; needed
-	Nodes    int                                 // called node1, node2, …
-	Log      io.Writer                           // progress, one line a step; nil: none
-	Labels   func(node string) map[string]string // of the Nodes besides those every node has; nil: none
-	Detached bool                                // see machine.Options; the control plane never is
-	Lab      lab.Options                         // further options of the control plane
+	Dir    string                              // for everything on disk; needed
+	Nodes  int                                 // called node1, node2, …
+	Log    io.Writer                           // progress, one line a step; nil: none
+	Labels func(node string) map[string]string // of the Nodes besides those every node has; nil: none
+	Lab    lab.Options                         // further options of the control plane
 }
 
 // Cluster is a running cluster. The embedded part is its control plane.
@@ -71,7 +70,6 @@ func (c *Cluster) start(ctx context.Context, o Options) error {
 		KubeletBinary: filepath.Join(c.Bin(), "kubelet"),
 		NodeFiles:     c.KubeletFiles,
 		Labels:        o.Labels,
-		Detached:      o.Detached,
 	})
 	if err != nil {
 		return fmt.Errorf("starting the machines: %w", err)
@@ -97,15 +95,27 @@ func (c *Cluster) Stop() error {
 // MachinesDir is the folder of the machines in a cluster's folder, for machine.Attach.
 func MachinesDir(dir string) string { return filepath.Join(dir, "machines") }
 
-// Clean stops whatever a cluster of any tier left running in dir, and removes what it wrote.
+// Clean stops what a cluster of any tier, whose owner has died, left running in dir, and removes
+// what it wrote.
 func Clean(dir string) error {
-	var failed []error
-	if set, err := machine.Attach(MachinesDir(dir)); err == nil {
-		failed = append(failed, set.Stop())
-	}
-	failed = append(failed, lab.Clean(dir))
+	failed := []error{lab.Clean(dir)}
 	if _, err := os.Stat(MachinesDir(dir)); err == nil {
-		failed = append(failed, machine.Network{NetNS: NetNS}.Remove(), os.RemoveAll(MachinesDir(dir)))
+		failed = append(failed, removeNetwork(), os.RemoveAll(MachinesDir(dir)))
 	}
+	_ = os.Remove(dir) // only an empty folder goes
 	return errors.Join(failed...)
+}
+
+// removeNetwork gives machines the time to follow their owner: the kernel kills them.
+func removeNetwork() error {
+	network := machine.Network{NetNS: NetNS}
+	err := network.Remove()
+	for range 50 {
+		if err == nil {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+		err = network.Remove()
+	}
+	return err
 }
