@@ -137,15 +137,15 @@ func (c *Cluster) startControllers(context.Context) error {
 
 // startKwok starts the simulation of nodes labelled type=kwok.
 func (c *Cluster) startKwok(ctx context.Context) error {
-	stages, err := c.stages(ctx)
+	config, err := c.kwokConfig(ctx)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(c.dir, "stages.yaml"), stages, 0o600); err != nil {
-		return fmt.Errorf("writing kwok's stages: %w", err)
+	if err := os.WriteFile(filepath.Join(c.dir, "kwok.yaml"), config, 0o600); err != nil {
+		return fmt.Errorf("writing kwok's configuration: %w", err)
 	}
 	p, err := c.run("kwok",
-		"--kubeconfig=pki/admin.kubeconfig", "--config=stages.yaml", "--manage-nodes-with-label-selector="+kwokLabel+"="+kwokValue,
+		"--kubeconfig=pki/admin.kubeconfig", "--config=kwok.yaml", "--manage-nodes-with-label-selector="+kwokLabel+"="+kwokValue,
 		// Renewed at a quarter of it, that is twice in the grace period for NotReady.
 		"--node-lease-duration-seconds="+strconv.Itoa(int(2*c.nodeGrace().Seconds())), "--v=WARN")
 	if err != nil {

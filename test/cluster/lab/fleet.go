@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -59,8 +60,13 @@ func (c *Cluster) WaitReady(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	ready := 0
+	ready, next := 0, time.Now()
 	err = poll(ctx, func() (bool, error) {
+		if time.Now().Before(next) {
+			return false, nil
+		}
+		// Not to take the processor from those who make them Ready.
+		next = time.Now().Add(time.Duration(n) * time.Millisecond)
 		ready, err = countReady(ctx, client)
 		return ready >= n, err
 	})
@@ -129,11 +135,18 @@ func inParallel(n int, work func(i int) error) error {
 	return errors.Join(failed...)
 }
 
-// stages asks the binary for kwok's own rules of how nodes and pods behave.
-func (c *Cluster) stages(ctx context.Context) ([]byte, error) {
+// kwokConfig is how kwok works, and how its nodes and pods behave: as the binary says.
+func (c *Cluster) kwokConfig(ctx context.Context) ([]byte, error) {
+	const parallel = `apiVersion: config.kwok.x-k8s.io/v1alpha1
+kind: KwokConfiguration
+options:
+  nodePlayStageParallelism: 32
+  podPlayStageParallelism: 32
+  nodeLeaseParallelism: 32
+`
 	stages, err := exec.CommandContext(ctx, filepath.Join(c.bin, "kwok-stages")).Output()
 	if err != nil {
 		return nil, fmt.Errorf("getting kwok's stages: %w", err)
 	}
-	return stages, nil
+	return append([]byte(parallel), stages...), nil
 }

@@ -159,7 +159,7 @@ func (c *Cluster) Stop() error {
 // nothing else is in it. It doesn't mind if there never was one.
 func Clean(dir string) error {
 	failed := []error{proc.KillAll(filepath.Join(dir, "run"))}
-	for _, name := range []string{"etcd", "etcd.sock", "peer.sock", "pki", "log", "run", "kubeconfig", "stages.yaml"} {
+	for _, name := range []string{"etcd", "etcd.sock", "peer.sock", "pki", "log", "run", "kubeconfig", "kwok.yaml"} {
 		failed = append(failed, os.RemoveAll(filepath.Join(dir, name)))
 	}
 	_ = os.Remove(dir) // only an empty folder goes
@@ -180,7 +180,9 @@ func (c *Cluster) Dir() string { return c.dir }
 
 // client is an administrator's.
 func (c *Cluster) client() (kubernetes.Interface, error) {
-	client, err := kubernetes.NewForConfig(c.Config())
+	config := c.Config()
+	config.ContentType = "application/vnd.kubernetes.protobuf" // much cheaper with many nodes
+	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("creating a client: %w", err)
 	}
