@@ -13,7 +13,8 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// relog is the least time between two lines that differ only in the message, such as a drain's progress.
+// relog is the least time between two lines that differ only in the message, such as a drain's progress. A step into
+// another phase is always told.
 const relog = 10 * time.Second
 
 // Teller remembers what it said last, so that it speaks only when that changes.
@@ -29,6 +30,7 @@ type Teller struct {
 
 	mu     sync.Mutex
 	last   plan.Told
+	phase  plan.Phase
 	logged time.Time
 }
 
@@ -45,9 +47,9 @@ func (t *Teller) Resume(told plan.Told) {
 func (t *Teller) Say(n *corev1.Node, phase plan.Phase, reason plan.Reason, message string) {
 	t.mu.Lock()
 	news := t.last.Reason != reason
-	words := t.last.Message != message && (news || t.Now().Sub(t.logged) >= relog)
+	words := t.last.Message != message && (news || t.phase != phase || t.Now().Sub(t.logged) >= relog)
 	if news || words {
-		t.last = plan.Told{Reason: reason, Message: message}
+		t.last, t.phase = plan.Told{Reason: reason, Message: message}, phase
 		t.logged = t.Now()
 	}
 	t.mu.Unlock()
