@@ -179,7 +179,7 @@ func (a *Agent) lost(err error, r plan.Record) error {
 // read has proved that the slot is still held.
 func (a *Agent) work(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) error {
 	a.Tell.Say(n, o.Record.Phase, step.Reason, step.Message)
-	if step.Do == plan.DoDrain && a.drain.begun() || step.Do == plan.DoReboot && a.command.running() {
+	if step.Do == plan.DoDrain && a.drain.begun(a.Now()) || step.Do == plan.DoReboot && a.command.running() {
 		return nil
 	}
 	if err := a.check(ctx, o.Record); err != nil {

@@ -21,6 +21,8 @@ type drainWork struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 	now    plan.DrainState
+	// failedAt is when a drain that couldn't work ended.
+	failedAt time.Time
 }
 
 func (d *drainWork) state() plan.DrainState {
@@ -29,16 +31,28 @@ func (d *drainWork) state() plan.DrainState {
 	return d.now
 }
 
-// begun reports whether there is nothing to start: the drain is under way, or done and not forgotten.
-func (d *drainWork) begun() bool {
-	work := d.state().Work
-	return work == plan.Running || work == plan.Done
+// drainRetry is how long after a drain that couldn't work the next one is tried.
+const drainRetry = 10 * time.Second
+
+// begun reports whether there is nothing to start: the drain is under way, or done and not forgotten, or has just failed.
+func (d *drainWork) begun(now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	failed := d.now.Work == plan.Failed && now.Sub(d.failedAt).Abs() < drainRetry
+	return d.now.Work == plan.Running || d.now.Work == plan.Done || failed
 }
 
 func (d *drainWork) set(s plan.DrainState) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.now = s
+}
+
+func (d *drainWork) fail(err error, now time.Time) {
+	d.set(plan.DrainState{Work: plan.Failed, Message: err.Error()})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failedAt = now
 }
 
 func (d *drainWork) start(a *Agent) {
@@ -57,7 +71,7 @@ func (d *drainWork) start(a *Agent) {
 			a.Tell.Metrics.Drained(true)
 		case ctx.Err() == nil:
 			a.Log.WithError(err).Error("The drain can't work.")
-			d.set(plan.DrainState{Work: plan.Failed, Message: err.Error()})
+			d.fail(err, a.Now())
 		}
 		a.Wake()
 	}()
