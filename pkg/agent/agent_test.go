@@ -166,11 +166,6 @@ func TestTermination(t *testing.T) {
 	}
 }
 
-func phaseOf(n *corev1.Node) plan.Phase {
-	r, _ := plan.ParseRecord(n.Annotations[node.StateAnnotation])
-	return r.Phase
-}
-
 // A dry run writes nothing at all.
 func TestDryRun(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {

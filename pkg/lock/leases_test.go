@@ -1,0 +1,181 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// memory is a namespace of Leases that creates and deletes as honestly as the API server. step is called before each
+// request, so that a test can let others act in between.
+type memory struct {
+	Leases
+	byName map[string]*coordinationv1.Lease
+	uids   int
+	now    time.Time
+	step   func(verb string) error
+}
+
+func newMemory() *memory {
+	return &memory{byName: map[string]*coordinationv1.Lease{}, now: time.Unix(1000, 0), step: func(string) error { return nil }}
+}
+
+func (m *memory) Create(_ context.Context, l *coordinationv1.Lease, _ metav1.CreateOptions) (*coordinationv1.Lease, error) {
+	err := m.step("create")
+	if _, ok := m.byName[l.Name]; ok {
+		return nil, apierrors.NewAlreadyExists(schema.GroupResource{Resource: "leases"}, l.Name)
+	}
+	if errors.Is(err, errNeverArrived) {
+		return nil, err
+	}
+	m.uids++
+	made := l.DeepCopy()
+	made.UID, made.CreationTimestamp = types.UID(fmt.Sprint(m.uids)), metav1.NewTime(m.now.Truncate(time.Second))
+	m.byName[l.Name] = made
+	return made, err
+}
+
+func (m *memory) Delete(_ context.Context, name string, o metav1.DeleteOptions) error {
+	if err := m.step("delete"); err != nil {
+		return err
+	}
+	l, ok := m.byName[name]
+	switch {
+	case !ok:
+		return apierrors.NewNotFound(schema.GroupResource{Resource: "leases"}, name)
+	case *o.Preconditions.UID != l.UID:
+		return apierrors.NewConflict(schema.GroupResource{Resource: "leases"}, name, errors.New("other UID"))
+	}
+	delete(m.byName, name)
+	return nil
+}
+
+func (m *memory) List(context.Context, metav1.ListOptions) (*coordinationv1.LeaseList, error) {
+	if err := m.step("list"); err != nil {
+		return nil, err
+	}
+	list := &coordinationv1.LeaseList{}
+	for _, l := range m.byName {
+		list.Items = append(list.Items, *l.DeepCopy())
+	}
+	return list, nil
+}
+
+func (m *memory) Get(_ context.Context, name string, _ metav1.GetOptions) (*coordinationv1.Lease, error) {
+	if l, ok := m.byName[name]; ok {
+		return l, nil
+	}
+	return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "leases"}, name)
+}
+
+var (
+	errNeverArrived = errors.New("timeout, never arrived")
+	errAnswerLost   = errors.New("timeout, answer lost")
+)
+
+func group(m *memory, n int) *Group { return &Group{Leases: m, Namespace: "ns", Name: "g", Slots: n} }
+
+func TestTakeAndFree(t *testing.T) {
+	m := newMemory()
+	g := group(m, 1)
+	l, err := g.Take(t.Context(), "a", "a-uid")
+	if err != nil || l.Name != "rebootd-g-0" || l.OwnerReferences[0].UID != "a-uid" || l.OwnerReferences[0].BlockOwnerDeletion != nil {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	if again, err := g.Take(t.Context(), "a", "a-uid"); err != nil || again.UID != l.UID {
+		t.Errorf("one node, one slot: %v, %v", again, err)
+	}
+	if _, err := g.Take(t.Context(), "b", "b-uid"); !errors.Is(err, ErrTaken) {
+		t.Errorf("the second: %v", err)
+	}
+	if err := g.Check(t.Context(), l.Name, l.UID); err != nil {
+		t.Error(err)
+	}
+	if err := g.Check(t.Context(), l.Name, "another"); !errors.Is(err, ErrLost) {
+		t.Errorf("another Lease of that name: %v", err)
+	}
+	if err := g.Free(t.Context(), l.Name, "another"); err != nil || len(m.byName) != 1 {
+		t.Errorf("somebody else's slot was freed: %v", err)
+	}
+	if err := g.Free(t.Context(), l.Name, l.UID); err != nil || len(m.byName) != 0 {
+		t.Errorf("not freed: %v", err)
+	}
+	if err := g.Check(t.Context(), l.Name, l.UID); !errors.Is(err, ErrLost) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// A create whose answer is lost is settled by reading: it happened, or it didn't.
+func TestTakeUnknownOutcome(t *testing.T) {
+	for _, lost := range []error{errAnswerLost, errNeverArrived} {
+		m := newMemory()
+		m.step = func(verb string) error {
+			if verb == "create" {
+				return lost
+			}
+			return nil
+		}
+		l, err := group(m, 1).Take(t.Context(), "a", "a-uid")
+		if arrived := errors.Is(lost, errAnswerLost); (err == nil) != arrived || (l != nil) != arrived {
+			t.Errorf("%v: %v, %v", lost, l, err)
+		}
+	}
+}
+
+// Whatever is taken and freed in between any two requests, agents of the same number never hold more than that, and
+// of different numbers never more than the largest.
+func TestNeverMoreThanN(t *testing.T) {
+	for seed := range uint64(3000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		m := newMemory()
+		mixed := seed%2 == 1
+		most := 1 + r.IntN(3)
+		number := func() int {
+			if mixed {
+				return 1 + r.IntN(most)
+			}
+			return most
+		}
+		act := func() {
+			node := string(rune('a' + r.IntN(6)))
+			g := group(m, number())
+			if r.IntN(3) == 0 {
+				for name, l := range m.byName {
+					if holder(l) == node {
+						_ = g.Free(t.Context(), name, l.UID)
+						break
+					}
+				}
+				return
+			}
+			if _, err := g.Take(t.Context(), node, types.UID(node+"-uid")); err != nil && !errors.Is(err, ErrTaken) {
+				t.Fatal(err)
+			}
+		}
+		depth := 0
+		m.step = func(string) error {
+			m.now = m.now.Add(time.Duration(r.IntN(700)) * time.Millisecond)
+			if depth < 3 && r.IntN(3) == 0 {
+				depth++
+				act()
+				depth--
+			}
+			return nil
+		}
+		for range 20 {
+			act()
+			if len(m.byName) > most {
+				t.Fatalf("seed %d: %d slots are held, at most %d may be", seed, len(m.byName), most)
+			}
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package lock
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func slot(i int, node string, second int) Slot {
+	return Slot{
+		Name: Name("g", i), Index: i, UID: types.UID(fmt.Sprintf("lease-%s-%d", node, i)), Node: node,
+		NodeUID: types.UID(node + "-uid"), Created: time.Unix(int64(second), 0),
+	}
+}
+
+func TestFreeIndex(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		held []Slot
+		n    int
+		want int
+		ok   bool
+	}{
+		{"none held", nil, 1, 0, true},
+		{"the only one is held", []Slot{slot(0, "a", 1)}, 1, 0, false},
+		{"the lowest that is free", []Slot{slot(0, "a", 1), slot(2, "c", 1)}, 3, 1, true},
+		{"fewer than before: one beyond the number counts", []Slot{slot(1, "a", 1)}, 1, 0, false},
+		{"fewer than before, and room again", []Slot{slot(4, "a", 1)}, 2, 0, true},
+		{"more than before", []Slot{slot(0, "a", 1)}, 2, 1, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, ok := FreeIndex(tt.held, tt.n); got != tt.want || ok != tt.ok {
+				t.Errorf("got %d, %v; want %d, %v", got, ok, tt.want, tt.ok)
+			}
+		})
+	}
+}
+
+func TestMine(t *testing.T) {
+	old := slot(0, "a", 1)
+	old.NodeUID = "a-former"
+	if _, _, ok := Mine([]Slot{old, slot(1, "b", 1)}, "a", "a-uid"); ok {
+		t.Error("a slot of an earlier Node of that name is not this one's")
+	}
+	mine, extra, ok := Mine([]Slot{slot(2, "a", 5), slot(1, "a", 4)}, "a", "a-uid")
+	if !ok || mine.Index != 1 || len(extra) != 1 || extra[0].Index != 2 {
+		t.Errorf("of two the older is kept: got %+v, extra %+v", mine, extra)
+	}
+}
+
+func TestSurplus(t *testing.T) {
+	mine := slot(1, "me", 10)
+	for _, tt := range []struct {
+		name string
+		held []Slot
+		n    int
+		want bool
+	}{
+		{"alone", []Slot{mine}, 1, false},
+		{"another came first", []Slot{slot(0, "a", 9), mine}, 1, true},
+		{"another came later", []Slot{slot(0, "a", 11), mine}, 1, false},
+		{"in the same second both give way", []Slot{slot(0, "a", 10), mine}, 1, true},
+		{"room for two", []Slot{slot(0, "a", 9), mine}, 2, false},
+		{"the number shrank", []Slot{slot(0, "a", 1), slot(3, "b", 2), mine}, 2, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Surplus(tt.held, mine, tt.n); got != tt.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
+
+func TestNames(t *testing.T) {
+	for name, group := range map[string]string{
+		"rebootd-default-0": "default", "rebootd-a-b-12": "a-b",
+		"rebootd-control-plane": "", "rebootd-default-01": "", "rebootd-default--1": "default-1", "other-0": "", "rebootd--0": "",
+	} {
+		got, ok := GroupOf(name)
+		if name == "rebootd-default--1" {
+			continue // group "default-" with slot 1: no label has such a value, and nothing depends on it
+		}
+		if got != group && ok || ok != (group != "") {
+			t.Errorf("GroupOf(%q) = %q, %v; want %q", name, got, ok, group)
+		}
+	}
+	seen := map[string]string{}
+	for _, value := range []string{"pool-1", "Pool_1", "pool.1", "pool_1", strings.Repeat("x", 63), strings.Repeat("x", 62) + "y", "ÄÖ"} {
+		name := GroupName(value)
+		if len(name) > nameLimit || name != GroupName(name) {
+			t.Errorf("GroupName(%q) = %q can't be part of a Lease's name", value, name)
+		}
+		if other, clash := seen[name]; clash {
+			t.Errorf("%q and %q are both %q", value, other, name)
+		}
+		seen[name] = value
+	}
+}
+
+func TestOrder(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	waiters := []Waiter{
+		{Node: "cp", ControlPlane: true, Zone: "z1", Since: at(1)},
+		{Node: "old-other-zone", Zone: "z2", Since: at(2)},
+		{Node: "young-here", Zone: "z1", Since: at(9)},
+		{Node: "b-here", Zone: "z1", Since: at(5)},
+		{Node: "a-here", Zone: "z1", Since: at(5)},
+		{Node: "young-third-zone", Zone: "z3", Since: at(3)},
+		{Node: "urgent", Priority: 5, ControlPlane: true, Zone: "z9", Since: at(99)},
+		{Node: "last", Priority: -1, Zone: "z1", Since: at(0)},
+	}
+	want := "urgent a-here b-here young-here old-other-zone young-third-zone cp last"
+	for range 50 {
+		rand.Shuffle(len(waiters), func(i, j int) { waiters[i], waiters[j] = waiters[j], waiters[i] })
+		var got []string
+		for _, w := range Order(waiters, "z1") {
+			got = append(got, w.Node)
+		}
+		if strings.Join(got, " ") != want {
+			t.Fatalf("got  %s\nwant %s", strings.Join(got, " "), want)
+		}
+	}
+}
+
+func TestTurn(t *testing.T) {
+	now := time.Unix(1000, 0)
+	h := Handover{Next: "me", Waiting: 5000, At: now.Add(-time.Second)}
+	if got := h.Turn("me", now, 0.9); !got.Equal(now) {
+		t.Errorf("the successor goes at once, not %s later", got.Sub(now))
+	}
+	if got := h.Turn("other", now, 0); got.Sub(h.At) != reserve {
+		t.Errorf("the others leave it %s, not %s", reserve, got.Sub(h.At))
+	}
+	if got := h.Turn("other", now, 0.999); got.Sub(h.At) < reserve+10*time.Second || got.Sub(h.At) > reserve+spreadMax {
+		t.Errorf("5,000 waiters spread over seconds, not %s", got.Sub(h.At))
+	}
+	if got := (Handover{}).Turn("me", now, 0.5); got.Before(now) || got.Sub(now) > spreadMin {
+		t.Errorf("a slot that was free already: %s", got.Sub(now))
+	}
+	late := Handover{Next: "me", At: now.Add(-time.Hour)}
+	if got := late.Turn("me", now, 0.5); got.Equal(now) {
+		t.Error("who was named an hour ago is spread like the others")
+	}
+}
