@@ -270,17 +270,6 @@ func (c *client) begin(ctx context.Context, verb string, kind schema.GroupResour
 	return out, out.before
 }
 
-// cut ends the watches, as a lost connection does.
-func (c *client) cut() {
-	c.mu.Lock()
-	watches := c.watches
-	c.watches = nil
-	c.mu.Unlock()
-	for _, w := range watches {
-		w.Stop()
-	}
-}
-
 func (c *client) count(verb string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -3,7 +3,6 @@ package agent
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -305,15 +304,6 @@ func (m *machine) lease() *coordinationv1.Lease {
 		return nil
 	}
 	return all[0].(*coordinationv1.Lease)
-}
-
-// schedulable is a person's cordon or uncordon.
-func (m *machine) schedulable(yes bool) {
-	m.t.Helper()
-	data, _ := json.Marshal(map[string]any{"spec": map[string]any{"unschedulable": !yes}})
-	if _, err := m.s.patchNode(m.name, data, false); err != nil {
-		m.t.Error(err)
-	}
 }
 
 func (m *machine) told() corev1.NodeCondition {

@@ -135,10 +135,10 @@ func TestTurn(t *testing.T) {
 	if got := h.Turn("other", now, 0); got.Sub(h.At) != reserve {
 		t.Errorf("the others leave it %s, not %s", reserve, got.Sub(h.At))
 	}
-	if got := h.Turn("other", now, 0.999); got.Sub(h.At) < reserve+10*time.Second || got.Sub(h.At) > reserve+spreadMax {
+	if got := h.Turn("other", now, 0.999); got.Sub(h.At) < reserve+10*time.Second || got.Sub(h.At) > reserve+spreadMost {
 		t.Errorf("5,000 waiters spread over seconds, not %s", got.Sub(h.At))
 	}
-	if got := (Handover{}).Turn("me", now, 0.5); got.Before(now) || got.Sub(now) > spreadMin {
+	if got := (Handover{}).Turn("me", now, 0.5); got.Before(now) || got.Sub(now) > spreadLeast {
 		t.Errorf("a slot that was free already: %s", got.Sub(now))
 	}
 	late := Handover{Next: "me", At: now.Add(-time.Hour)}

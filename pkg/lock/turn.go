@@ -69,9 +69,9 @@ const (
 	// the others no more than this.
 	reserve = 5 * time.Second
 	// spread is how much later, per waiter, the last of the others may try.
-	spread    = 5 * time.Millisecond
-	spreadMin = 300 * time.Millisecond
-	spreadMax = 15 * time.Second
+	spread      = 5 * time.Millisecond
+	spreadLeast = 300 * time.Millisecond
+	spreadMost  = 15 * time.Second
 )
 
 // Turn is when a node may try for a slot that it sees free now. chance is a random number from 0 up to 1,
@@ -85,7 +85,7 @@ func (h Handover) Turn(node string, now time.Time, chance float64) time.Time {
 	if h.Next != "" {
 		turn = later(turn, h.At.Add(reserve))
 	}
-	window := min(max(spreadMin, time.Duration(h.Waiting)*spread), spreadMax)
+	window := min(max(spreadLeast, time.Duration(h.Waiting)*spread), spreadMost)
 	return turn.Add(time.Duration(chance * float64(window)))
 }
 

@@ -38,7 +38,7 @@ func owner(dir string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("looking for a cluster: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // only asked
+	defer file.Close()
 	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
 	if err := unix.FcntlFlock(file.Fd(), unix.F_GETLK, &lock); err != nil {
 		return 0, fmt.Errorf("looking for a cluster: %w", err)

@@ -73,8 +73,8 @@ func spawn(dir string, tier, nodes int) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("creating the log: %w", err)
 	}
-	defer log.Close()                                   //nolint:errcheck // the child writes it, through its own descriptor
-	cmd := exec.Command("/proc/self/exe", serveCommand, //nolint:gosec,noctx // it outlives this process
+	defer log.Close()
+	cmd := exec.Command("/proc/self/exe", serveCommand, // it outlives this process
 		"--dir", dir, "--tier", strconv.Itoa(tier), "--nodes", strconv.Itoa(nodes))
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -104,7 +104,7 @@ func follow(ctx context.Context, dir string, pid int) error {
 	if err != nil {
 		return fmt.Errorf("reading the log: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // only read
+	defer log.Close()
 	for {
 		s, notReady := readState(dir)
 		now, err := owner(dir)

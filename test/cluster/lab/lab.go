@@ -16,8 +16,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/rebootd/rebootd/test/cluster/internal/proc"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/rebootd/rebootd/test/cluster/internal/proc"
 )
 
 // Options says what to start. The zero value is a tier 1 cluster in a temporary folder.

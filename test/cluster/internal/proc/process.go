@@ -32,9 +32,9 @@ func Start(spec Spec) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", spec.Name, err)
 	}
-	defer log.Close() //nolint:errcheck // the child writes it, through its own descriptor
+	defer log.Close()
 
-	cmd := exec.Command(spec.Argv0, spec.Args...) //nolint:gosec,noctx // what tests ask for; runs until Kill
+	cmd := exec.Command(spec.Argv0, spec.Args...) // what tests ask for; runs until Kill
 	cmd.Dir, cmd.Stdout, cmd.Stderr = spec.Dir, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p := &Process{spec: spec, cmd: cmd, done: make(chan struct{})}

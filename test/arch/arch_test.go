@@ -1,0 +1,110 @@
+// Package arch holds the code to its own structure.
+package arch
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/rebootd/rebootd/"
+
+type pkg struct {
+	ImportPath, Dir, Doc, Name string
+	Imports                    []string
+	GoFiles                    []string
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,Doc,Name,Imports,GoFiles", "./...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+// The parts know the words of package plan and nothing of each other; only the agent knows them all.
+func TestPartsDontReachSideways(t *testing.T) {
+	allowed := map[string][]string{
+		"pkg/agent":    nil, // everything
+		"pkg/lock":     {"pkg/mirror"},
+		"pkg/node":     {"pkg/mirror", "pkg/plan"},
+		"pkg/fleet":    {"pkg/plan"},
+		"pkg/gate":     {"pkg/plan"},
+		"pkg/tell":     {"pkg/plan"},
+		"pkg/sentinel": {"pkg/plan"},
+	}
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if !strings.HasPrefix(name, "pkg/") || name == "pkg/agent" {
+			continue
+		}
+		for _, i := range p.Imports {
+			if other, ours := strings.CutPrefix(i, module); ours && !slices.Contains(allowed[name], other) {
+				t.Errorf("%s imports %s", name, other)
+			}
+		}
+	}
+}
+
+func TestPlanIsPure(t *testing.T) {
+	pure := []string{"cmp", "encoding/json", "fmt", "hash/fnv", "slices", "strings", "time", "errors", "math"}
+	for _, p := range packages(t) {
+		if p.ImportPath != module+"pkg/plan" {
+			continue
+		}
+		for _, i := range p.Imports {
+			if !slices.Contains(pure, i) {
+				t.Errorf("pkg/plan imports %s, which may reach the outside", i)
+			}
+		}
+		return
+	}
+	t.Fatal("there is no pkg/plan")
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.Doc == "" && len(p.GoFiles) > 0 {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+		if slices.Contains([]string{"util", "utils", "common", "helpers", "misc"}, p.Name) {
+			t.Errorf("%s: the name says nothing", p.ImportPath)
+		}
+	}
+}
+
+func TestFilesAreShort(t *testing.T) {
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if n := strings.Count(string(text), "\n"); n > 400 {
+			t.Errorf("%s has %d lines; 400 are enough", path, n)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
