@@ -21,6 +21,13 @@ import (
 // ErrNotSynced is returned by Items until the first list has arrived.
 var ErrNotSynced = errors.New("not read yet")
 
+// errSilent comes in its place after a while. The client takes a watch that times out, or whose connection is closed
+// without a word, for one that has ended, and says nothing of it.
+var errSilent = errors.New("not read yet: there is no answer from the API server, or it closes the connections")
+
+// patience is how long it is nothing to speak of that the first list has not arrived.
+const patience = 10 * time.Second
+
 // Object is what can be mirrored.
 type Object interface {
 	runtime.Object
@@ -44,6 +51,7 @@ type Mirror[T Object] struct {
 	items  map[types.UID]T
 	gone   map[types.UID]bool // dropped here, until the watch says so too
 	synced bool
+	begun  time.Time
 	err    error
 }
 
@@ -76,7 +84,12 @@ func New[T Object](name string, source Source, example T, onGone func(T)) *Mirro
 }
 
 // Run keeps the mirror until ctx ends. Errors are retried for ever, with back-off.
-func (m *Mirror[T]) Run(ctx context.Context) { m.reflector.RunWithContext(ctx) }
+func (m *Mirror[T]) Run(ctx context.Context) {
+	m.mu.Lock()
+	m.begun = time.Now()
+	m.mu.Unlock()
+	m.reflector.RunWithContext(ctx)
+}
 
 // Changed receives after every change, once for several in a row.
 func (m *Mirror[T]) Changed() <-chan struct{} { return m.changed }
@@ -86,10 +99,13 @@ func (m *Mirror[T]) Changed() <-chan struct{} { return m.changed }
 func (m *Mirror[T]) Items() ([]T, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.synced {
-		if m.err != nil {
-			return nil, m.err
-		}
+	switch {
+	case m.synced:
+	case m.err != nil:
+		return nil, m.err
+	case !m.begun.IsZero() && time.Since(m.begun) > patience:
+		return nil, errSilent
+	default:
 		return nil, ErrNotSynced
 	}
 	items := make([]T, 0, len(m.items))

@@ -1,0 +1,181 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// call is one request to the API server, in the words of RBAC.
+type call struct {
+	verb, group, resource, namespace, name string
+}
+
+func (c call) String() string {
+	return strings.TrimRight(fmt.Sprintf("%s %s %s", c.verb, strings.TrimPrefix(c.group+"/"+c.resource, "/"), c.name), " ")
+}
+
+// writes reports whether it may change something that a decision rests on. Events are only told.
+func (c call) writes() bool {
+	return !slices.Contains([]string{"get", "list", "watch"}, c.verb) && c.resource != "events"
+}
+
+// fate is what becomes of a request.
+type fate int
+
+const (
+	served fate = iota
+	neverArrives
+	answerLost
+	refused // by the server, which knows no better: 500
+)
+
+// gateway stands between one agent and the API server: it counts what passes, and breaks what it is told to.
+type gateway struct {
+	server *httptest.Server
+	proxy  *httputil.ReverseProxy
+	file   string
+
+	mu    sync.Mutex
+	calls []call
+	judge func(call) fate // nil: all are served
+	// doom is called before a connection is closed without an answer.
+	doom func()
+}
+
+// gateway starts one that speaks to the API server as this user; nil is an administrator.
+func (f *fleet) gateway(t *testing.T, as *rest.Config) *gateway {
+	t.Helper()
+	if as == nil {
+		as = f.Config()
+	}
+	transport, err := rest.TransportFor(as)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := url.Parse(as.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gateway{file: t.TempDir() + "/kubeconfig"}
+	g.proxy = &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport:     transport,
+		FlushInterval: -1,
+		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	g.server = httptest.NewUnstartedServer(g)
+	g.server.Config.ErrorLog = discardLog()
+	g.server.Start()
+	t.Cleanup(func() {
+		g.server.CloseClientConnections()
+		g.server.Close()
+	})
+	config := clientcmdapi.NewConfig()
+	config.Clusters["c"] = &clientcmdapi.Cluster{Server: g.server.URL}
+	config.Contexts["c"] = &clientcmdapi.Context{Cluster: "c"}
+	config.CurrentContext = "c"
+	if err := clientcmd.WriteToFile(*config, g.file); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// flag leads an agent through the gateway.
+func (g *gateway) flag() string { return "--kubeconfig=" + g.file }
+
+// decide sets who judges the requests from now on.
+func (g *gateway) decide(judge func(call) fate) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.judge = judge
+}
+
+func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := parseCall(r)
+	g.mu.Lock()
+	g.calls = append(g.calls, c)
+	judge := g.judge
+	g.mu.Unlock()
+	end := served
+	if judge != nil {
+		end = judge(c)
+	}
+	switch end {
+	case neverArrives, answerLost:
+		if end == answerLost {
+			g.proxy.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		if g.doom != nil {
+			g.doom()
+		}
+		panic(http.ErrAbortHandler) // the connection is closed without a word
+	case refused:
+		http.Error(w, "the gateway was told to fail", http.StatusInternalServerError)
+	default:
+		g.proxy.ServeHTTP(w, r)
+	}
+}
+
+// passed is what has passed so far.
+func (g *gateway) passed() []call {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.calls)
+}
+
+// quiet checks that nothing passes for a while.
+func (g *gateway) quiet(t *testing.T, d time.Duration) {
+	t.Helper()
+	before := len(g.passed())
+	time.Sleep(d)
+	if now := g.passed(); len(now) != before {
+		t.Errorf("%d requests in %s, want none: %v", len(now)-before, d, now[before:])
+	}
+}
+
+// parseCall reads /api/v1/… and /apis/GROUP/VERSION/… .
+func parseCall(r *http.Request) call {
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	var c call
+	switch {
+	case len(parts) > 2 && parts[0] == "api":
+		parts = parts[2:]
+	case len(parts) > 3 && parts[0] == "apis":
+		c.group, parts = parts[1], parts[3:]
+	default:
+		return call{verb: r.Method, resource: r.URL.Path}
+	}
+	if len(parts) > 2 && parts[0] == "namespaces" {
+		c.namespace, parts = parts[1], parts[2:]
+	}
+	c.resource = parts[0]
+	if len(parts) > 1 {
+		c.name = parts[1]
+	}
+	if len(parts) > 2 {
+		c.resource += "/" + parts[2]
+	}
+	c.verb = map[string]string{"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[r.Method]
+	switch {
+	case c.verb != "":
+	case c.name != "":
+		c.verb = "get"
+	case r.URL.Query().Get("watch") != "":
+		c.verb = "watch"
+	default:
+		c.verb = "list"
+	}
+	return c
+}

@@ -1,0 +1,114 @@
+package integration
+
+import (
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/rebootd/rebootd/pkg/plan"
+)
+
+// user is somebody who may do all that an agent has to do, but nothing with Leases; lease gives such rights.
+func (f *fleet) user(t *testing.T, namespace string) (g *gateway, lease func(verbs ...string)) {
+	t.Helper()
+	must := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	api := f.client.RbacV1()
+	who := []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: namespace}}
+	meta := metav1.ObjectMeta{Name: namespace}
+	must(api.ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"nodes", "nodes/status", "pods", "pods/eviction", "events"}, Verbs: []string{"*"}},
+	}}, metav1.CreateOptions{}))
+	must(api.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: meta, Subjects: who, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: namespace},
+	}, metav1.CreateOptions{}))
+	lease = func(verbs ...string) {
+		t.Helper()
+		role := metav1.ObjectMeta{GenerateName: "lease-"}
+		r, err := api.Roles(namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: role, Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: verbs},
+		}}, metav1.CreateOptions{})
+		must(r, err)
+		must(api.RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
+			ObjectMeta: role, Subjects: who, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: r.Name},
+		}, metav1.CreateOptions{}))
+	}
+	config, err := f.ClientCert(namespace)
+	must(config, err)
+	return f.gateway(t, config), lease
+}
+
+func TestNoRightToLeases(t *testing.T) {
+	t.Parallel()
+	f := shared(t)
+	for name, tt := range map[string]struct {
+		has  []string
+		says []string
+	}{
+		"not even to list": {nil, []string{"list Leases in namespace", "forbidden"}},
+		"not to create":    {[]string{"get", "list", "watch"}, []string{"create Leases in namespace", "forbidden"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ns := f.namespace(t)
+			m := f.machine(t, ns, "norights")
+			g, lease := f.user(t, ns)
+			if tt.has != nil {
+				lease(tt.has...)
+			}
+			m.require()
+			putRight := untouched(t, m)
+			p := m.power(func() *process { return m.agent(g.flag()) })
+			m.says(plan.GateError, append(tt.says, ns)...)
+			p.agent().logs("reason=GateError")
+			putRight()
+			lease("get", "list", "watch", "create", "patch", "delete")
+			m.back(1)
+		})
+	}
+}
+
+// The rights that the manifests give are enough for all there is to do, and the admission plugin that guards
+// ownerReferences doesn't mind the slots'.
+func TestManifestsRightsAreEnough(t *testing.T) {
+	t.Parallel()
+	f := shared(t)
+	const ns = "rebootd"
+	f.kubectl(t, "create", "namespace", ns)
+	f.kubectl(t, "apply", "-f", "../../manifests/base/rbac.yaml")
+	config, err := f.ClientCert("system:serviceaccount:rebootd:rebootd", "system:serviceaccounts", "system:serviceaccounts:rebootd", "system:authenticated")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, next := f.machine(t, ns, "rights"), f.machine(t, ns, "heir")
+	o := observe(t, 1, m, next)
+	m.app("web")
+	m.daemon("daemon")
+	pod, free := m.stuck()
+	var plugs []*plug
+	for _, each := range []*machine{m, next} {
+		g := f.gateway(t, config)
+		each.require()
+		plugs = append(plugs, each.power(func() *process { return each.agent(g.flag()) }))
+		each.says(map[bool]plan.Reason{true: plan.BlockedByPDB, false: plan.WaitingForSlot}[each == m])
+	}
+	m.says(plan.BlockedByPDB, pod)
+	m.event(plan.BlockedByPDB, pod)
+	free()
+	for i, each := range []*machine{m, next} {
+		each.back(1)
+		each.event(plan.RebootSucceeded)
+		if log := plugs[i].agent().log(); strings.Contains(log, "forbidden") {
+			t.Errorf("something is forbidden:\n%s", log)
+		}
+	}
+	if most, _ := o.seen(); most != 1 {
+		t.Errorf("%d were out at once", most)
+	}
+}

@@ -1,0 +1,130 @@
+package integration
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rebootd/rebootd/pkg/plan"
+)
+
+// Whatever write is the last one before a crash, and whether it arrived or not: the end is the same.
+func TestKilledAtAnyWrite(t *testing.T) {
+	t.Parallel()
+	f := shared(t)
+	writes := countWrites(t, f)
+	t.Logf("%d writes in a whole reboot with one pod", writes)
+	for name, end := range map[string]fate{"arrived": answerLost, "never arrived": neverArrives} {
+		for k := 1; k <= writes; k++ {
+			t.Run(fmt.Sprintf("%s/%d", name, k), func(t *testing.T) {
+				t.Parallel()
+				killAtWrite(t, f, end, k)
+			})
+		}
+	}
+}
+
+// Every other write goes wrong, and the agent lives on.
+func TestEveryOtherWriteFails(t *testing.T) {
+	t.Parallel()
+	f := shared(t)
+	for name, end := range map[string]fate{"answer lost": answerLost, "never arrives": neverArrives, "refused": refused} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := f.machine(t, f.namespace(t), "unlucky")
+			m.app("web")
+			m.require()
+			g := f.gateway(t, nil)
+			var mu sync.Mutex
+			n := 0
+			g.decide(func(c call) fate {
+				mu.Lock()
+				defer mu.Unlock()
+				if !c.writes() {
+					return served
+				}
+				if n++; n%2 == 1 {
+					return end
+				}
+				return served
+			})
+			m.power(func() *process { return m.agent(g.flag()) })
+			m.back(1)
+			if m.orders() != 1 {
+				t.Errorf("ordered %d times", m.orders())
+			}
+		})
+	}
+}
+
+// countWrites runs once without trouble.
+func countWrites(t *testing.T, f *fleet) int {
+	m := f.machine(t, f.namespace(t), "undisturbed")
+	m.app("web")
+	m.require()
+	g := f.gateway(t, nil)
+	m.power(func() *process { return m.agent(g.flag()) }).m.back(1)
+	n := 0
+	for _, c := range g.passed() {
+		if c.writes() {
+			n++
+		}
+	}
+	return n
+}
+
+func killAtWrite(t *testing.T, f *fleet, end fate, k int) {
+	m := f.machine(t, f.namespace(t), "crashed")
+	m.app("web")
+	m.require()
+	g := f.gateway(t, nil)
+	var now atomic.Pointer[process]
+	hit := make(chan call, 1)
+	g.doom = func() { _ = now.Load().cmd.Process.Kill() } // before the agent can know how the write ended
+	var mu sync.Mutex
+	n := 0
+	g.decide(func(c call) fate {
+		mu.Lock()
+		defer mu.Unlock()
+		if !c.writes() {
+			return served
+		}
+		if n++; n != k {
+			return served
+		}
+		hit <- c
+		return end
+	})
+	o := observe(t, 1, m)
+	p := m.power(func() *process {
+		a := m.agent(g.flag())
+		now.Store(a)
+		return a
+	})
+	until(t, fmt.Sprintf("write %d, or the end without it", k), func() bool {
+		// How often a drain's progress is written depends on how quick the machine is.
+		return len(hit) == 1 || m.phase() == plan.Idle && len(m.record().History) == 1 && !m.holds()
+	})
+	select {
+	case c := <-hit:
+		t.Logf("write %d was: %s", k, c)
+	default:
+		t.Skipf("there was no write %d this time", k)
+	}
+	p.revive()
+	m.back(1)
+	if most, _ := o.seen(); most != 1 || m.orders() == 0 || m.orders() > 2 {
+		t.Errorf("out %d times at once, ordered %d times", most, m.orders())
+	}
+}
+
+// revive starts the agent again that was killed, on the same boot, unless a reboot has done so.
+func (p *plug) revive() {
+	<-p.agent().done
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.now.running() {
+		p.now = p.start()
+	}
+}
