@@ -66,7 +66,7 @@ func (t *teller) follow(cmd *exec.Cmd) error {
 	_ = writer.Close() // never fails
 	told.Wait()
 	if err != nil {
-		return fmt.Errorf("%w: %s", err, lastLine(all.String()))
+		return fmt.Errorf("%w: %s", err, complaints(all.String()))
 	}
 	return nil
 }

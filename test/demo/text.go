@@ -21,9 +21,20 @@ func withoutStamp(line string) string {
 	return line
 }
 
-func lastLine(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return withoutStamp(lines[len(lines)-1])
+// complaints is what a program's output says of errors; its last line if it doesn't call anything one.
+func complaints(output string) string {
+	var found []string
+	last := ""
+	for line := range strings.Lines(output) {
+		last = withoutStamp(strings.TrimSpace(line))
+		if what, is := strings.CutPrefix(last, "error: "); is {
+			found = append(found, what)
+		}
+	}
+	if len(found) == 0 {
+		return last
+	}
+	return strings.Join(found, "; ")
 }
 
 func indent(text string) string {
