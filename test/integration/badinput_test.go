@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
@@ -96,6 +98,7 @@ func TestRecordThatCannotBeRead(t *testing.T) {
 			}
 			putRight()
 			f.kubectl(t, "annotate", "node", m.name, "rebootd.io/state-")
+			m.eventually("the record is gone", func(n *corev1.Node) bool { return n.Annotations["rebootd.io/state"] != tt.record })
 			m.back(1)
 		})
 	}
