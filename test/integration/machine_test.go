@@ -20,6 +20,9 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
+// groupLabel keeps each test's machines in a lock group of their own; else slots would be handed to other tests' machines.
+const groupLabel = "example.com/test"
+
 // machine is one simulated machine: a Node that kwok keeps alive, and a folder with what the agent sees of the host.
 type machine struct {
 	t         *testing.T
@@ -53,7 +56,7 @@ func (f *fleet) machineWithoutNode(t *testing.T, namespace, name string) *machin
 func (m *machine) createNode() {
 	m.t.Helper()
 	_, err := m.f.client.CoreV1().Nodes().Create(context.Background(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{
-		Name: m.name, Labels: map[string]string{"type": "kwok", "kubernetes.io/hostname": m.name},
+		Name: m.name, Labels: map[string]string{"type": "kwok", "kubernetes.io/hostname": m.name, groupLabel: m.namespace},
 	}}, metav1.CreateOptions{})
 	if err != nil {
 		m.t.Fatal(err)

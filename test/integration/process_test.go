@@ -30,6 +30,7 @@ func (m *machine) agent(flags ...string) *process {
 	p := &process{t: m.t, port: freePort(m.t), done: make(chan struct{})}
 	args := append([]string{
 		"--node-name=" + m.name, "--kubeconfig=" + m.f.Kubeconfig(), "--namespace=" + m.namespace,
+		"--lock-group-label=" + groupLabel,
 		"--reboot-sentinel=" + m.sentinel(), "--boot-id-file=" + m.path("boot-id"),
 		"--command-namespace=own", "--reboot-command=" + m.rebootCommand(), "--steady-time=100ms", "--back-off=1s",
 		"--period=1s", "--metrics-host=127.0.0.1", fmt.Sprintf("--metrics-port=%d", p.port),
