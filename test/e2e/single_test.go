@@ -74,11 +74,13 @@ func TestAgentDiesInDrain(t *testing.T) {
 
 	n.replaced(func() { n.run("pkill -KILL -x rebootd") })
 	n.replaced(func() {
-		pod, err := lab.agentPod(t.Context(), s.name, n.Name())
-		if err == nil {
-			err = lab.client.CoreV1().Pods(namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{})
-		}
-		if err != nil {
+		// It speaks on its Node before its readiness is probed.
+		var pod *corev1.Pod
+		eventually(t, quick, "the agent is ready after its crash", func(ctx context.Context) (err error) {
+			pod, err = lab.agentPod(ctx, s.name, n.Name())
+			return err
+		})
+		if err := lab.client.CoreV1().Pods(namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -123,6 +125,7 @@ func TestPowerCutInDrain(t *testing.T) {
 	before := n.bootID()
 	n.require()
 	n.says(plan.BlockedByPDB)
+	n.sync()
 	n.powerFails()
 	if last := n.rebootedOnce(before); last.Ours || !last.Cleared {
 		t.Errorf("the history has %+v, want a reboot that wasn't ours", last)
@@ -135,12 +138,20 @@ func TestPowerCutInReboot(t *testing.T) {
 	s := begin(t, 1, "", swift...)
 	n := s.nodes[0]
 	before := n.bootID()
+	n.sync() // not later: the cut must come right after the command
 	n.require()
 	n.reaches(plan.Rebooting, quick)
 	n.powerFails()
 	if last := n.rebootedOnce(before); !last.Ours {
 		t.Errorf("the history has %+v", last)
 	}
+}
+
+// sync brings to disk what the machine has written. CNI doesn't: a power cut soon after a pod's start can leave it an
+// empty file in /var/lib/cni/results, and then the kubelet never gets that pod to run again, the agent's included.
+func (n *node) sync() {
+	n.t.Helper()
+	n.run("sync")
 }
 
 // powerFails cuts the power, and gives it back.
