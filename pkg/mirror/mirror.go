@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
 )
 
 // ErrNotSynced is returned by Items until the first list has arrived.
@@ -27,6 +28,9 @@ var errSilent = errors.New("not read yet: there is no answer from the API server
 
 // patience is how long it is nothing to speak of that the first list has not arrived.
 const patience = 10 * time.Second
+
+// forgiven is after how long without an error the back-off begins anew.
+const forgiven = 2 * time.Minute
 
 // Object is what can be mirrored.
 type Object interface {
@@ -44,6 +48,7 @@ type Source struct {
 // nobody may change them.
 type Mirror[T Object] struct {
 	reflector *cache.Reflector
+	pause     wait.DelayFunc
 	changed   chan struct{}
 	onGone    func(T)
 
@@ -79,16 +84,24 @@ func New[T Object](name string, source Source, example T, onGone func(T)) *Mirro
 	// After an outage every agent of the cluster comes back: the jitter spreads them, the cap bounds how long
 	// a node stays blind.
 	backoff := wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 1, Steps: 5, Cap: 10 * time.Second}
+	m.pause = backoff.DelayWithReset(clock.RealClock{}, forgiven)
 	m.reflector = cache.NewReflectorWithOptions(lw, example, (*store[T])(m), cache.ReflectorOptions{Name: name, Backoff: &backoff})
 	return m
 }
 
-// Run keeps the mirror until ctx ends. Errors are retried for ever, with back-off.
+// Run keeps the mirror until ctx ends. Errors are retried for ever, with back-off. The loop is its own because the
+// reflector's goes through a handler that is global to the process: it logs every failure, and slows all down for one.
 func (m *Mirror[T]) Run(ctx context.Context) {
 	m.mu.Lock()
 	m.begun = time.Now()
 	m.mu.Unlock()
-	m.reflector.RunWithContext(ctx)
+	again := func(ctx context.Context) (bool, error) {
+		if err := m.reflector.ListAndWatchWithContext(ctx); err != nil && m.Err() == nil {
+			m.note(err) // not of the API server: that one's are noted already, in its own words
+		}
+		return false, nil
+	}
+	_ = m.pause.Until(ctx, true, true, again) // ends with ctx only
 }
 
 // Changed receives after every change, once for several in a row.

@@ -181,8 +181,6 @@ func (m *machine) phase() plan.Phase { return m.record().Phase }
 
 func (m *machine) cordoned() bool { return m.node().Spec.Unschedulable }
 
-func (m *machine) reason() plan.Reason { return plan.Reason(condition(m.node()).Reason) }
-
 // eventually waits for the Node to become as wanted.
 func (m *machine) eventually(what string, ok func(*corev1.Node) bool) *corev1.Node {
 	m.t.Helper()

@@ -108,17 +108,6 @@ func (p *process) story() string {
 	return regexp.MustCompile(` node=\S+`).ReplaceAllString(text, "")
 }
 
-// warnings are the log's lines of at least this severity, without their times.
-func (p *process) warnings() []string {
-	var found []string
-	for line := range strings.Lines(p.log()) {
-		if strings.Contains(line, "level=warning") || strings.Contains(line, "level=error") {
-			found = append(found, strings.TrimSpace(logTime.ReplaceAllString(line, "")))
-		}
-	}
-	return found
-}
-
 var logTime = regexp.MustCompile(`(?m)^time="[^"]*T([^"]*)" `) //nolint:gochecknoglobals // a constant
 
 // get asks the agent's own port.
@@ -165,7 +154,7 @@ func freePort(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return l.Addr().(*net.TCPAddr).Port
 }
 
