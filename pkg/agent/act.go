@@ -76,6 +76,9 @@ func (a *Agent) write(n *corev1.Node, o plan.Observation, step plan.Action, do f
 		if apierrors.IsConflict(err) {
 			return nil
 		}
+		if announces(o.Record, step.Record) {
+			a.command.hope(step.Record)
+		}
 		return err
 	}
 	a.self.Put(after)
@@ -88,10 +91,15 @@ func (a *Agent) write(n *corev1.Node, o plan.Observation, step plan.Action, do f
 	return nil
 }
 
+// announces reports whether the reboot command comes next.
+func announces(before, after plan.Record) bool {
+	return after.Phase == plan.Rebooting && after.Attempts > before.Attempts
+}
+
 // wrote notes what follows from a record that has just been written by this very process.
 func (a *Agent) wrote(n *corev1.Node, before, after plan.Record) {
 	switch {
-	case after.Phase == plan.Rebooting && after.Attempts > before.Attempts:
+	case announces(before, after):
 		a.command.announced()
 	case after.Phase == plan.Recovering && before.Phase != plan.Recovering:
 		a.Tell.Metrics.Rebooted()

@@ -122,6 +122,8 @@ type commandWork struct {
 	tracked bool // this process knows what became of every attempt, or has noted its doubt
 	attempt int  // the number of the one that runs, to tell a late end of an earlier one
 	now     plan.CommandState
+	// hoped is the announcement that was sent, and to which no answer came.
+	hoped plan.Record
 }
 
 // state is what is known of the reboot command. A process that finds a node in Rebooting without having
@@ -133,6 +135,9 @@ func (c *commandWork) state(r plan.Record) plan.CommandState {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if sameAnnouncement(c.hoped, r) {
+		c.announce()
+	}
 	if !c.tracked {
 		c.tracked, c.now = true, plan.CommandState{Work: plan.Doubtful, Doubt: true}
 	}
@@ -143,7 +148,7 @@ func (c *commandWork) state(r plan.Record) plan.CommandState {
 func (c *commandWork) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tracked, c.now = false, plan.CommandState{}
+	c.tracked, c.now, c.hoped = false, plan.CommandState{}, plan.Record{}
 	c.attempt++
 }
 
@@ -151,8 +156,24 @@ func (c *commandWork) forget() {
 func (c *commandWork) announced() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tracked = true
+	c.announce()
+}
+
+func (c *commandWork) announce() {
+	c.tracked, c.hoped = true, plan.Record{}
 	c.now.Work = plan.NotStarted
+}
+
+// hope notes that the record may say so now: the answer was lost.
+func (c *commandWork) hope(r plan.Record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hoped = r
+}
+
+// sameAnnouncement reports whether two records announce the same attempt.
+func sameAnnouncement(a, b plan.Record) bool {
+	return a.Attempts > 0 && a.Attempts == b.Attempts && a.LeaseUID == b.LeaseUID && a.LastAttempt.Equal(b.LastAttempt)
 }
 
 func (c *commandWork) running() bool {

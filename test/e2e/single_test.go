@@ -43,19 +43,6 @@ func TestSignal(t *testing.T) {
 	}
 }
 
-// TestOnlyNode: what runs on the node can run nowhere else, as in a cluster of one node. It is rebooted all the same,
-// and everything runs again.
-func TestOnlyNode(t *testing.T) {
-	t.Parallel()
-	s := begin(t, 1, "", swift...)
-	n := s.nodes[0]
-	w := s.workload(2, 2, n.Name())
-	before := n.bootID()
-	n.require()
-	n.rebootedOnce(before)
-	w.runs(2)
-}
-
 // TestAgentDiesInDrain: neither a crash of the agent nor the end of its pod is taken for a reboot. The drain goes on
 // where it was.
 func TestAgentDiesInDrain(t *testing.T) {
@@ -125,7 +112,6 @@ func TestPowerCutInDrain(t *testing.T) {
 	before := n.bootID()
 	n.require()
 	n.says(plan.BlockedByPDB)
-	n.sync()
 	n.powerFails()
 	if last := n.rebootedOnce(before); last.Ours || !last.Cleared {
 		t.Errorf("the history has %+v, want a reboot that wasn't ours", last)
@@ -138,20 +124,12 @@ func TestPowerCutInReboot(t *testing.T) {
 	s := begin(t, 1, "", swift...)
 	n := s.nodes[0]
 	before := n.bootID()
-	n.sync() // not later: the cut must come right after the command
 	n.require()
 	n.reaches(plan.Rebooting, quick)
 	n.powerFails()
 	if last := n.rebootedOnce(before); !last.Ours {
 		t.Errorf("the history has %+v", last)
 	}
-}
-
-// sync brings to disk what the machine has written. CNI doesn't: a power cut soon after a pod's start can leave it an
-// empty file in /var/lib/cni/results, and then the kubelet never gets that pod to run again, the agent's included.
-func (n *node) sync() {
-	n.t.Helper()
-	n.run("sync")
 }
 
 // powerFails cuts the power, and gives it back.
