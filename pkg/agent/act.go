@@ -140,6 +140,9 @@ func (a *Agent) take(ctx context.Context, n *corev1.Node) (time.Duration, error)
 
 // free hands the slot on: it says who comes next, then it lets go. To name nobody is no reason to keep it.
 func (a *Agent) free(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) error {
+	if err := a.leaveControlPlanes(ctx, n); err != nil {
+		return err
+	}
 	if err := a.name(ctx, n, o.Slot); err != nil {
 		a.Log.WithError(err).Warn("The slot is freed without naming who comes next.")
 	}

@@ -56,6 +56,8 @@ type Drainer interface {
 type Fleet interface {
 	// Waiting lists the nodes of a selector that wait for nothing but a slot.
 	Waiting(ctx context.Context, members string) ([]fleet.Waiter, error)
+	// Others lists all nodes of a selector but this one.
+	Others(ctx context.Context, self, members string) ([]plan.Other, error)
 }
 
 // Rebooter orders the reboot. Its String says in words how.
@@ -75,6 +77,10 @@ type Parts struct {
 	Groups func(name, members string) *lock.Group
 	// LockGroup is the group of a node without LockGroupLabel; else the label's value names it.
 	LockGroup, LockGroupLabel string
+	// ControlPlanes is the group of one slot that all control planes share.
+	ControlPlanes *lock.Group
+	// MaxUnavailable is how many of so many nodes may be out of service, whoever took them out; 0 is no limit.
+	MaxUnavailable func(nodes int) int
 	// Fleet reads the other nodes; OrderLabel is the label whose value is a node's zone.
 	Fleet      Fleet
 	OrderLabel string
@@ -126,6 +132,7 @@ func New(p Parts) *Agent {
 		woken: make(chan struct{}, 1),
 	}
 	a.claim.me = p.Identity
+	a.slots.shared = true // an earlier process may have left it
 	a.trouble.log = p.Log
 	a.why.Store("not looked yet")
 	a.beat.Store(p.Now().UnixNano())
@@ -210,8 +217,11 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 	}
 	a.Tell.Metrics.Looked(o, a.Now())
 	a.ready.CompareAndSwap(false, n != nil)
-	action := plan.Decide(o, a.Policy, a.Now())
-	again, err := a.act(ctx, n, o, action)
+	step := plan.Decide(o, a.Policy, a.Now())
+	if a.outdated(o, step) {
+		return atOnce
+	}
+	again, err := a.act(ctx, n, o, step)
 	if err != nil {
 		return a.trouble.with(err, a.Now())
 	}

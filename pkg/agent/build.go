@@ -68,7 +68,12 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 				},
 			}
 		},
-		LockGroup: c.LockGroup, LockGroupLabel: c.LockGroupLabel, OrderLabel: c.OrderByLabel, Fleet: others,
+		ControlPlanes: &lock.Group{
+			Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace,
+			Name: "control-plane", Only: lock.ControlPlaneSlot, Slots: 1,
+		},
+		MaxUnavailable: c.MaxUnavailable.Of,
+		LockGroup:      c.LockGroup, LockGroupLabel: c.LockGroupLabel, OrderLabel: c.OrderByLabel, Fleet: others,
 		Drainer: drain.New(client, drain.Options{
 			NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector,
 			SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout,
@@ -114,7 +119,7 @@ func connect(c config.Config, version string, log logrus.FieldLogger) (kubernete
 		return nil, nil, fmt.Errorf("making a metadata client for the API server: %w", err)
 	}
 	nodes := meta.Resource(corev1.SchemeGroupVersion.WithResource("nodes"))
-	return client, &fleet.Reader{Metadata: nodes, OrderLabel: c.OrderByLabel}, nil
+	return client, &fleet.Reader{Metadata: nodes, Nodes: client.CoreV1().Nodes(), OrderLabel: c.OrderByLabel}, nil
 }
 
 // rebooter is the configured way to reboot, and the check whether it could work.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
+	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/mirror"
 	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -24,6 +26,9 @@ type memory struct {
 	healthySince time.Time
 	wanted       plan.Wanted
 	closedSince  map[string]time.Time
+	// costly are the answers of the costly gates, costlyAt when they were given.
+	costly   []plan.Verdict
+	costlyAt time.Time
 	// dry stands in for the record and the condition, which a dry run doesn't write.
 	dry *dryRecord
 }
@@ -168,9 +173,7 @@ func (a *Agent) ask(ctx context.Context, n *corev1.Node, o plan.Observation) []p
 		verdicts = a.askAll(ctx, n, a.Gates, false)
 	default:
 	}
-	if plan.AskCostly(o.Record, o.Slot.Held) {
-		verdicts = append(verdicts, a.askAll(ctx, n, a.CostlyGates, true)...)
-	}
+	verdicts = append(verdicts, a.askCostly(ctx, n, o)...)
 	closed := map[string]time.Time{}
 	for i := range verdicts {
 		v := &verdicts[i]
@@ -185,6 +188,48 @@ func (a *Agent) ask(ctx context.Context, n *corev1.Node, o plan.Observation) []p
 	}
 	a.memory.closedSince = closed
 	return verdicts
+}
+
+const (
+	// costlyEvery is how often the costly gates are asked while nothing is about to be disrupted.
+	costlyEvery = 30 * time.Second
+	// costlyFresh is how old their answers may be when something is.
+	costlyFresh = time.Second
+)
+
+// askCostly asks the gates that only the node whose turn it is asks, or returns what they said not long ago.
+func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observation) []plan.Verdict {
+	if !plan.AskCostly(o.Record, o.Slot.Held) {
+		a.memory.costly = nil
+		return nil
+	}
+	if a.memory.costly != nil && a.Now().Sub(a.memory.costlyAt) < min(costlyEvery, a.Period) {
+		return slices.Clone(a.memory.costly)
+	}
+	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
+	defer cancel()
+	a.memory.costlyAt = a.Now()
+	verdicts := []plan.Verdict{a.askOthers(ctx, n, o)}
+	if fleet.ControlPlane(n.Labels) {
+		verdicts = append(verdicts, a.askControlPlane(ctx, n))
+	}
+	for i := range verdicts {
+		verdicts[i].Costly = true
+	}
+	a.memory.costly = append(verdicts, a.askAll(ctx, n, a.CostlyGates, true)...)
+	return slices.Clone(a.memory.costly)
+}
+
+// outdated reports whether the step disrupts something on answers that are not fresh. They are forgotten then: look again.
+func (a *Agent) outdated(o plan.Observation, step plan.Action) bool {
+	disrupts := step.Do == plan.DoCordon || step.Do == plan.DoReboot ||
+		step.Do == plan.DoDrain && !a.drain.begun() ||
+		step.Do == plan.DoWrite && step.Record.Phase == plan.Rebooting && step.Record.Attempts > o.Record.Attempts
+	if !disrupts || a.Now().Sub(a.memory.costlyAt) < costlyFresh {
+		return false
+	}
+	a.memory.costly = nil
+	return true
 }
 
 func (a *Agent) askAll(ctx context.Context, n *corev1.Node, gates []Gate, costly bool) []plan.Verdict {

@@ -36,6 +36,7 @@ type slots struct {
 	turnAt    time.Time // when this node may try for a slot that is free; zero: not chosen yet
 	refused   string    // why the last take failed; told until the next
 	stranger  bool      // an earlier Node's Lease was told of
+	shared    bool      // the control planes' slot may be held
 
 	mu   sync.Mutex
 	last lock.Handover // the last slot that was freed
@@ -123,6 +124,9 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 		return seen, nil
 	}
 	s.held = ""
+	if err := a.leaveControlPlanes(ctx, n); err != nil {
+		return plan.Slot{Error: fmt.Sprintf("The control planes' slot can't be given back: %v", err)}, nil
+	}
 	if s.refused != "" && a.Now().Before(s.turnAt) {
 		return plan.Slot{Error: s.refused}, nil
 	}

@@ -27,6 +27,8 @@ type Config struct {
 
 	// Concurrency is how many nodes of the lock group may be out at once, or which share of them.
 	Concurrency Amount
+	// MaxUnavailable is how many nodes of the lock group may be out of service, whoever took them out; zero: no limit.
+	MaxUnavailable Amount
 	// LockGroupLabel is a label key; a node that carries it is in the lock group of its value. "": none.
 	LockGroupLabel string
 	// OrderByLabel is a label key: nodes that share its value go one after another.

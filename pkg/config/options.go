@@ -114,6 +114,11 @@ func lockOptions(c *Config) group {
 				"of the group's nodes, rounded down but at least 1.",
 		},
 		{
+			name: "max-unavailable", value: amount(&c.MaxUnavailable), defText: "no limit",
+			meaning: "How many nodes of the lock group may be out of service, this one included and whoever took them " +
+				"out: not Ready, cordoned, or about to be; a number or a percentage.",
+		},
+		{
 			name: "lock-group", value: dnsLabel(&c.LockGroup, 40), def: "default",
 			meaning: "The group of nodes that this node takes turns with.",
 		},

@@ -57,6 +57,7 @@ func TestAccepted(t *testing.T) {
 		{"--period=1h", func(c *Config) { c.Period = time.Hour }},
 		{"--gate-grace=0", func(c *Config) { c.GateGrace = 0 }},
 		{"--concurrency=2147483647", func(c *Config) { c.Concurrency = Amount{Number: 2147483647} }},
+		{"--max-unavailable=20%", func(c *Config) { c.MaxUnavailable = Amount{Percent: 20} }},
 		{"--concurrency=5%", func(c *Config) { c.Concurrency = Amount{Percent: 5} }},
 		{"--lock-group-label=example.com/pool", func(c *Config) { c.LockGroupLabel = "example.com/pool" }},
 		{"--order-by-label=rack", func(c *Config) { c.OrderByLabel = "rack" }},

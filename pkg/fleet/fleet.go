@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -41,6 +40,7 @@ type Waiter struct {
 // Reader reads Nodes.
 type Reader struct {
 	Metadata Metadata
+	Nodes    Nodes
 	// OrderLabel is the label whose value is a node's zone.
 	OrderLabel string
 }
@@ -107,14 +107,4 @@ func ControlPlane(labels map[string]string) bool {
 		_, ok := labels[key]
 		return ok
 	})
-}
-
-// Ready reports whether a Node is Ready.
-func Ready(n *corev1.Node) bool {
-	for _, c := range n.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
 }

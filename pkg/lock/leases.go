@@ -52,6 +52,8 @@ type Group struct {
 	Leases    Leases
 	Namespace string // named in errors only
 	Name      string
+	// Only, if set, is the Lease's name of a group that has this one slot.
+	Only string
 	// Slots is how many nodes may be out at once: at least 1. 0 means that Count says so.
 	Slots int
 	// Count says how many nodes may be out at once where that depends on how many there are. It reads consistently.
@@ -191,6 +193,24 @@ func HandoverOf(l *coordinationv1.Lease, at time.Time) (Handover, bool) {
 	return Handover{Next: l.Annotations[NextAnnotation], Waiting: max(waiting, 0), At: at}, err == nil
 }
 
+// Held reads consistently which slots are held.
+func (g *Group) Held(ctx context.Context) ([]Slot, error) {
+	held, _, err := g.live(ctx)
+	return held, err
+}
+
+// Release frees whatever this node holds of the group. None is no error.
+func (g *Group) Release(ctx context.Context, node string, uid types.UID) error {
+	held, err := g.Held(ctx)
+	if err != nil {
+		return err
+	}
+	if mine, extra, ok := Mine(held, node, uid); ok {
+		return g.giveBack(ctx, append(extra, mine))
+	}
+	return nil
+}
+
 // live reads the group's slots consistently: no resourceVersion, so never from a cache that lags.
 func (g *Group) live(ctx context.Context) ([]Slot, map[types.UID]*coordinationv1.Lease, error) {
 	list, err := g.Leases.List(ctx, metav1.ListOptions{LabelSelector: g.selector()})
@@ -213,7 +233,7 @@ func (g *Group) lease(i, n int, node string, uid types.UID) *coordinationv1.Leas
 	now := metav1.NowMicro()
 	return &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:        Name(g.Name, i),
+			Name:        g.leaseName(i),
 			Labels:      map[string]string{GroupLabel: g.Name},
 			Annotations: map[string]string{SlotsAnnotation: strconv.Itoa(n)},
 			// Never blockOwnerDeletion: it would hold up the deletion of the Node.
@@ -225,8 +245,18 @@ func (g *Group) lease(i, n int, node string, uid types.UID) *coordinationv1.Leas
 	}
 }
 
+func (g *Group) leaseName(i int) string {
+	if g.Only != "" {
+		return g.Only
+	}
+	return Name(g.Name, i)
+}
+
 func (g *Group) slot(l *coordinationv1.Lease) (Slot, bool) {
 	i, ok := index(g.Name, l.Name)
+	if g.Only != "" {
+		i, ok = 0, l.Name == g.Only
+	}
 	if !ok {
 		return Slot{}, false
 	}

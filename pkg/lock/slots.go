@@ -38,6 +38,9 @@ type Slot struct {
 	Slots int
 }
 
+// ControlPlaneSlot is the Lease that all control planes of the cluster share, whatever their lock groups.
+const ControlPlaneSlot = "rebootd-control-plane"
+
 // Name is the Lease of slot index in a group.
 func Name(group string, index int) string { return prefix(group) + strconv.Itoa(index) }
 

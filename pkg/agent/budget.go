@@ -1,0 +1,91 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/rebootd/rebootd/pkg/fleet"
+	"github.com/rebootd/rebootd/pkg/lock"
+	"github.com/rebootd/rebootd/pkg/plan"
+)
+
+// askOthers is the gate that keeps too many nodes from being out at once, whoever took them out. It is asked
+// under the slot, and reads consistently: of two nodes that ask at the same time at least the later one sees the other.
+func (a *Agent) askOthers(ctx context.Context, n *corev1.Node, o plan.Observation) plan.Verdict {
+	v := plan.Verdict{Gate: "unavailable", Reason: plan.BlockedByUnavailable, Everyone: true}
+	others, err := a.Fleet.Others(ctx, n.Name, a.slots.members)
+	if err != nil {
+		return unanswered(v, err)
+	}
+	held, err := a.slots.group.Held(ctx)
+	if err != nil {
+		return unanswered(v, err)
+	}
+	mark(others, held, o.Slot.LeaseUID)
+	slots := a.slots.group.Known(held)
+	v.Message = plan.Budget{Slots: slots, MaxUnavailable: a.MaxUnavailable(len(others) + 1)}.TooMany(others)
+	v.Open = v.Message == ""
+	return v
+}
+
+// mark notes which of the others hold a slot, and whether they took it no later than the one with this UID was taken.
+func mark(others []plan.Other, held []lock.Slot, mine string) {
+	var taken time.Time
+	byNode := map[string]lock.Slot{}
+	for _, s := range held {
+		byNode[s.Node] = s
+		if string(s.UID) == mine {
+			taken = s.Created
+		}
+	}
+	for i := range others {
+		s, holds := byNode[others[i].Name]
+		others[i].HoldsSlot = holds
+		others[i].HeldFirst = holds && !s.Created.After(taken)
+	}
+}
+
+// askControlPlane is the gate of a control plane: it takes the slot that all control planes share, if it doesn't hold it, and
+// looks whether enough of them stay Ready. The shared slot is taken after the group's and freed before it.
+func (a *Agent) askControlPlane(ctx context.Context, n *corev1.Node) plan.Verdict {
+	v := plan.Verdict{Gate: "control-plane", Reason: plan.WaitingForSlot, Everyone: true}
+	a.slots.shared = true
+	_, err := a.ControlPlanes.Take(ctx, n.Name, n.UID)
+	if errors.Is(err, lock.ErrTaken) {
+		v.Message = fmt.Sprintf("Another control plane is out of service, and they go one at a time. To see which: kubectl get lease -n %s %s",
+			a.ControlPlanes.Namespace, lock.ControlPlaneSlot)
+		return v
+	}
+	if err != nil {
+		return unanswered(v, err)
+	}
+	others, err := a.Fleet.Others(ctx, n.Name, fleet.ControlPlanes)
+	if err != nil {
+		return unanswered(v, err)
+	}
+	v.Reason, v.Message = plan.ControlPlaneQuorum, plan.Quorum(others)
+	v.Open = v.Message == ""
+	return v
+}
+
+// leaveControlPlanes frees the shared slot, if this node may hold it.
+func (a *Agent) leaveControlPlanes(ctx context.Context, n *corev1.Node) error {
+	if !a.slots.shared || a.DryRun || !fleet.ControlPlane(n.Labels) {
+		return nil
+	}
+	if err := a.ControlPlanes.Release(ctx, n.Name, n.UID); err != nil {
+		return err
+	}
+	a.slots.shared = false
+	return nil
+}
+
+// unanswered is a gate that couldn't be evaluated: closed, with the error.
+func unanswered(v plan.Verdict, err error) plan.Verdict {
+	v.Open, v.Reason, v.Message = false, plan.GateError, fmt.Sprintf("The gate %q can't be evaluated: %v", v.Gate, err)
+	return v
+}

@@ -1,0 +1,57 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/rebootd/rebootd/pkg/plan"
+)
+
+// ControlPlanes selects the Nodes of the control plane.
+const ControlPlanes = "node-role.kubernetes.io/control-plane"
+
+// Nodes lists whole Nodes: client-go's typed client fits.
+type Nodes interface {
+	List(ctx context.Context, o metav1.ListOptions) (*corev1.NodeList, error)
+}
+
+// Others lists the Nodes of a selector but this one, read consistently and a page at a time.
+func (r *Reader) Others(ctx context.Context, self, members string) ([]plan.Other, error) {
+	var others []plan.Other
+	o := metav1.ListOptions{LabelSelector: members, Limit: pageSize}
+	for {
+		list, err := r.Nodes.List(ctx, o)
+		if err != nil {
+			return nil, fmt.Errorf("list Nodes: %w", err)
+		}
+		for i := range list.Items {
+			if n := &list.Items[i]; n.Name != self {
+				others = append(others, other(n))
+			}
+		}
+		if o.Continue = list.Continue; o.Continue == "" {
+			return others, nil
+		}
+	}
+}
+
+func other(n *corev1.Node) plan.Other {
+	record, err := plan.ParseRecord(n.Annotations[stateAnnotation])
+	idle := err == nil && (record.Phase == plan.Idle || record.Phase == "")
+	return plan.Other{
+		Name: n.Name, Ready: ready(n), Unschedulable: n.Spec.Unschedulable,
+		ControlPlane: ControlPlane(n.Labels), Busy: !idle,
+	}
+}
+
+func ready(n *corev1.Node) bool {
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}

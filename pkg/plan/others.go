@@ -1,0 +1,102 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Other is what a node knows of another one of its lock group.
+type Other struct {
+	Name          string
+	Ready         bool
+	Unschedulable bool
+	ControlPlane  bool
+	// Busy is whether its record is other than idle, or can't be read.
+	Busy bool
+	// HoldsSlot is whether it holds a slot, HeldFirst whether it took it no later than this node took its own.
+	HoldsSlot, HeldFirst bool
+}
+
+// Budget is how many nodes may be out of service, whoever took them out.
+type Budget struct {
+	// Slots is how many slots the group has.
+	Slots int
+	// MaxUnavailable is how many of the group may be out, this node included. 0: no limit.
+	MaxUnavailable int
+}
+
+// TooMany says why this node may not go out as well: one sentence, empty if it may.
+//
+// A node that isn't Ready and carries a record other than idle counts as if it held a slot, even when its slot
+// expired: so a slot that comes back never lets broken nodes pile up. With MaxUnavailable every node counts that isn't
+// Ready or is cordoned. Whoever holds a slot counts too, if it came first: it is about to go. So of two that look at the same
+// time the later one gives way.
+func (b Budget) TooMany(others []Other) string {
+	var taken, out []string
+	for _, o := range others {
+		silent := !o.Ready && o.Busy
+		if o.HoldsSlot || silent {
+			taken = append(taken, o.Name)
+		}
+		if !o.Ready || o.Unschedulable || o.HoldsSlot && o.HeldFirst {
+			out = append(out, o.Name)
+		}
+	}
+	switch {
+	case len(taken) >= b.Slots && anySilent(others):
+		return fmt.Sprintf("%s out of service by rebootd's doing or not back yet: %s; no more than %d may be.",
+			are(len(taken)), names(taken), b.Slots)
+	case b.MaxUnavailable > 0 && len(out) >= b.MaxUnavailable:
+		return fmt.Sprintf("%s out of service already: %s; with this one that would be more than --max-unavailable=%d.",
+			are(len(out)), names(out), b.MaxUnavailable)
+	}
+	return ""
+}
+
+// anySilent: without such a node the slots alone have counted right, and were checked when this one was taken.
+func anySilent(others []Other) bool {
+	for _, o := range others {
+		if !o.Ready && o.Busy && !o.HoldsSlot {
+			return true
+		}
+	}
+	return false
+}
+
+// Quorum says why a control plane may not go out: from three on a majority must stay Ready. Empty if it may. One or two
+// have no majority to keep, and reboot all the same.
+func Quorum(others []Other) string {
+	total, ready := 1, 0
+	var away []string
+	for _, o := range others {
+		if !o.ControlPlane {
+			continue
+		}
+		total++
+		if o.Ready {
+			ready++
+		} else {
+			away = append(away, o.Name)
+		}
+	}
+	if need := total/2 + 1; total >= 3 && ready < need {
+		return fmt.Sprintf("Only %d of %d control planes would stay Ready, and %d must; not Ready: %s.", ready, total, need, names(away))
+	}
+	return ""
+}
+
+func are(n int) string {
+	if n == 1 {
+		return "1 node is"
+	}
+	return fmt.Sprintf("%d nodes are", n)
+}
+
+// names lists the first few.
+func names(all []string) string {
+	const shown = 5
+	if more := len(all) - shown; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(all[:shown], ", "), more)
+	}
+	return strings.Join(all, ", ")
+}
