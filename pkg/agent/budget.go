@@ -61,6 +61,7 @@ func (a *Agent) askControlPlane(ctx context.Context, n *corev1.Node) plan.Verdic
 		return v
 	}
 	if err != nil {
+		a.slots.lateUntil = a.Now().Add(lateTake)
 		return unanswered(v, err)
 	}
 	others, err := a.Fleet.Others(ctx, n.Name, fleet.ControlPlanes)
@@ -80,7 +81,7 @@ func (a *Agent) leaveControlPlanes(ctx context.Context, n *corev1.Node) error {
 	if err := a.ControlPlanes.Release(ctx, n.Name, n.UID); err != nil {
 		return err
 	}
-	a.slots.shared = false
+	a.slots.shared = a.Now().Before(a.slots.lateUntil)
 	return nil
 }
 

@@ -41,7 +41,10 @@ type nodes struct{ *client }
 
 func byName(o metav1.ListOptions) func(object) bool {
 	name, ok := strings.CutPrefix(o.FieldSelector, "metadata.name=")
-	return func(o object) bool { return ok && o.GetName() == name }
+	if !ok {
+		return byLabel(o)
+	}
+	return func(o object) bool { return o.GetName() == name }
 }
 
 func (c nodes) Get(ctx context.Context, name string, _ metav1.GetOptions) (*corev1.Node, error) {

@@ -208,7 +208,6 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 	}
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
-	a.memory.costlyAt = a.Now()
 	verdicts := []plan.Verdict{a.askOthers(ctx, n, o)}
 	if fleet.ControlPlane(n.Labels) {
 		verdicts = append(verdicts, a.askControlPlane(ctx, n))
@@ -217,13 +216,14 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 		verdicts[i].Costly = true
 	}
 	a.memory.costly = append(verdicts, a.askAll(ctx, n, a.CostlyGates, true)...)
+	a.memory.costlyAt = a.Now() // not before: answers that took long to get are no older for it
 	return slices.Clone(a.memory.costly)
 }
 
 // outdated reports whether the step disrupts something on answers that are not fresh. They are forgotten then: look again.
 func (a *Agent) outdated(o plan.Observation, step plan.Action) bool {
 	disrupts := step.Do == plan.DoCordon || step.Do == plan.DoReboot ||
-		step.Do == plan.DoDrain && !a.drain.begun() ||
+		step.Do == plan.DoDrain && !a.drain.begun(a.Now()) ||
 		step.Do == plan.DoWrite && step.Record.Phase == plan.Rebooting && step.Record.Attempts > o.Record.Attempts
 	if !disrupts || a.Now().Sub(a.memory.costlyAt) < costlyFresh {
 		return false

@@ -58,10 +58,12 @@ type machine struct {
 	log      bytes.Buffer
 	identity int
 
-	slots  int
-	dryRun bool
-	policy plan.Policy
-	period time.Duration
+	slots          int
+	maxUnavailable int
+	groupLabel     string
+	dryRun         bool
+	policy         plan.Policy
+	period         time.Duration
 	// meddle is what becomes of each agent's calls.
 	meddle func(p *process, c call) outcome
 	down   chan struct{} // the machine goes down
@@ -93,6 +95,14 @@ func (m *machine) kubelet(ready bool) {
 	status := map[bool]string{true: "True", false: "False"}[ready]
 	patch := fmt.Sprintf(`{"status":{"nodeInfo":{"bootID":%q},"conditions":[{"type":"Ready","status":%q}]}}`, bootID, status)
 	if _, err := m.s.patchNode(m.name, []byte(patch), true); err != nil {
+		m.t.Error(err)
+	}
+}
+
+// patch changes the Node as anybody could.
+func (m *machine) patch(patch string) {
+	m.t.Helper()
+	if _, err := m.s.patchNode(m.name, []byte(patch), false); err != nil {
 		m.t.Error(err)
 	}
 }
@@ -161,8 +171,10 @@ func (m *machine) start() *process {
 		Groups: func(name, _ string) *lock.Group {
 			return &lock.Group{Leases: leases{p.c}, Namespace: "ns", Name: name, Slots: m.slots}
 		},
-		LockGroup: "default", Fleet: &fleet.Reader{Metadata: metas{p.c}},
-		Drainer: p, Rebooter: p, Sentinels: []Sentinel{m}, Gates: []Gate{m}, BootID: m.bootID,
+		LockGroup: "default", LockGroupLabel: m.groupLabel, Fleet: &fleet.Reader{Metadata: metas{p.c}, Nodes: nodes{p.c}},
+		ControlPlanes:  &lock.Group{Leases: leases{p.c}, Namespace: "ns", Name: "control-plane", Only: lock.ControlPlaneSlot, Slots: 1},
+		MaxUnavailable: func(int) int { return m.maxUnavailable },
+		Drainer:        p, Rebooter: p, Sentinels: []Sentinel{m}, Gates: []Gate{m}, BootID: m.bootID,
 		Policy: m.policy, Period: m.period, DryRun: m.dryRun,
 		Tell: &tell.Teller{Log: log, Events: p, Metrics: tell.NewMetrics(prometheus.NewRegistry(), m.name, "test"), Now: time.Now},
 		Log:  log, Now: time.Now,
@@ -300,10 +312,12 @@ func (m *machine) lease() *coordinationv1.Lease {
 	all, _ := m.s.list(leaseKind, func(o object) bool {
 		return len(o.GetOwnerReferences()) == 1 && o.GetOwnerReferences()[0].UID == uid
 	})
-	if len(all) == 0 {
-		return nil
+	for _, l := range all {
+		if l.GetName() != lock.ControlPlaneSlot {
+			return l.(*coordinationv1.Lease)
+		}
 	}
-	return all[0].(*coordinationv1.Lease)
+	return nil
 }
 
 func (m *machine) told() corev1.NodeCondition {
