@@ -136,9 +136,17 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	if !seen.Free {
 		s.turnAt = time.Time{}
 	}
-	seen.Message = fmt.Sprintf("All slots of lock group %s are taken (%d; --concurrency). To see by whom: kubectl get leases -n %s -l %s=%s",
-		s.group.Name, known, s.group.Namespace, lock.GroupLabel, s.group.Name)
+	seen.Message = allTaken(s.group, known)
 	return seen, nil
+}
+
+// allTaken doesn't say by whom: with every turn each node that waits would have to write it anew.
+func allTaken(g *lock.Group, slots int) string {
+	taken := fmt.Sprintf("The one slot of lock group %s is taken", g.Name)
+	if slots != 1 {
+		taken = fmt.Sprintf("All %d slots of lock group %s are taken", slots, g.Name)
+	}
+	return fmt.Sprintf("%s (--concurrency). To see by whom: kubectl get leases -n %s -l %s=%s", taken, g.Namespace, lock.GroupLabel, g.Name)
 }
 
 // join makes the group that the Node's label says this node's own. It doesn't change while a slot of another

@@ -77,7 +77,7 @@ func (f File) packages() string {
 	case len(names) == 0:
 		return ""
 	case n > 0:
-		return fmt.Sprintf(" for %s and %d more", strings.Join(names[:packagesShown], ", "), n)
+		return fmt.Sprintf(" (packages: %s and %d more)", strings.Join(names[:packagesShown], ", "), n)
 	}
-	return " for " + strings.Join(names, ", ")
+	return " (packages: " + strings.Join(names, ", ") + ")"
 }

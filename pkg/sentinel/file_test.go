@@ -24,11 +24,11 @@ func TestLook(t *testing.T) {
 		{"packages", func(t *testing.T, root string) {
 			write(t, root, "reboot-required", "*** System restart required ***")
 			write(t, root, "reboot-required.pkgs", "linux-image\nlibc6\n\nlinux-image\n")
-		}, plan.Yes, "asks for a reboot for linux-image, libc6."},
+		}, plan.Yes, "asks for a reboot (packages: linux-image, libc6)."},
 		{"many packages", func(t *testing.T, root string) {
 			write(t, root, "reboot-required", "")
 			write(t, root, "reboot-required.pkgs", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\n")
-		}, plan.Yes, "i, j and 2 more."},
+		}, plan.Yes, "i, j and 2 more)."},
 		{"no directory", func(t *testing.T, root string) { remove(t, root, "run") }, plan.Unknown, "its directory can't be seen"},
 		{"the directory is a file", func(t *testing.T, root string) {
 			remove(t, root, "run")
