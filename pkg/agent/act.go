@@ -14,6 +14,7 @@ import (
 
 	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/node"
+	"github.com/rebootd/rebootd/pkg/node/drain"
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
@@ -190,6 +191,13 @@ func (a *Agent) lost(err error, r plan.Record) error {
 // read has proved that the slot is still held.
 func (a *Agent) work(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) error {
 	a.Tell.Say(n, o.Record.Phase, step.Reason, step.Message)
+	way := drain.Evict
+	if step.Delete {
+		way = drain.Delete
+	}
+	if a.drain.way != way {
+		a.drain.stop()
+	}
 	if step.Do == plan.DoDrain && a.drain.begun(a.Now()) || step.Do == plan.DoReboot && a.command.running() {
 		return nil
 	}
@@ -197,7 +205,7 @@ func (a *Agent) work(ctx context.Context, n *corev1.Node, o plan.Observation, st
 		return a.lost(err, o.Record)
 	}
 	if step.Do == plan.DoDrain {
-		a.drain.start(a)
+		a.drain.start(a, way)
 		return nil
 	}
 	if err := a.confirm(ctx, n); err != nil {

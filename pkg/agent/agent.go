@@ -49,7 +49,7 @@ type Gate interface {
 // Drainer empties the node of pods.
 type Drainer interface {
 	// Drain returns nil when no pod is left that has to go, and an error only when ctx has ended or it can't work.
-	Drain(ctx context.Context, report func(drain.Progress)) error
+	Drain(ctx context.Context, way drain.Way, report func(drain.Progress)) error
 }
 
 // Fleet is what is known of the other nodes.

@@ -166,7 +166,7 @@ func identity(machine *host.Host) string {
 
 func policy(c config.Config) plan.Policy {
 	return plan.Policy{
-		DrainDelay: c.DrainDelay, DrainTimeout: c.DrainTimeout,
+		DrainDelay: c.DrainDelay, DrainTimeout: c.DrainTimeout, OnDrainTimeout: plan.OnDrainTimeout(c.OnDrainTimeout),
 		RebootDelay: c.RebootDelay, RebootTimeout: c.RebootTimeout, RebootAttempts: c.RebootAttempts, RetryDelay: 10 * time.Second,
 		SteadyTime: c.SteadyTime, SettleTime: max(c.SettleTime, c.LockReleaseDelay),
 		GateGrace: c.GateGrace, TurnTime: 10 * time.Minute,

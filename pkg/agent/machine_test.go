@@ -213,7 +213,7 @@ func (p *process) stop() {
 	<-p.ended
 }
 
-func (p *process) Drain(ctx context.Context, report func(drain.Progress)) error {
+func (p *process) Drain(ctx context.Context, _ drain.Way, report func(drain.Progress)) error {
 	m := p.m
 	m.set(func() { m.drains++; m.draining++ })
 	defer m.set(func() { m.draining-- })

@@ -20,6 +20,7 @@ type drainWork struct {
 	mu     sync.Mutex
 	cancel context.CancelFunc
 	ended  chan struct{}
+	way    drain.Way
 	now    plan.DrainState
 	// failedAt is when a drain that couldn't work ended.
 	failedAt time.Time
@@ -55,13 +56,13 @@ func (d *drainWork) fail(err error, now time.Time) {
 	d.failedAt = now
 }
 
-func (d *drainWork) start(a *Agent) {
+func (d *drainWork) start(a *Agent, way drain.Way) {
 	ctx, cancel := context.WithCancel(context.Background())
-	d.cancel, d.ended = cancel, make(chan struct{})
+	d.cancel, d.ended, d.way = cancel, make(chan struct{}), way
 	d.set(plan.DrainState{Work: plan.Running})
 	go func() {
 		defer close(d.ended)
-		err := a.Drainer.Drain(ctx, func(p drain.Progress) {
+		err := a.Drainer.Drain(ctx, way, func(p drain.Progress) {
 			d.set(plan.DrainState{Work: plan.Running, Message: progress(p), Blocked: blockedByPDB(p)})
 			a.Wake()
 		})

@@ -40,6 +40,8 @@ type Config struct {
 	DrainDelay time.Duration
 	// DrainTimeout is how long a drain may take; 0 means no limit.
 	DrainTimeout time.Duration
+	// OnDrainTimeout is "abort", "delete" or "reboot": what becomes of a drain that took longer.
+	OnDrainTimeout string
 	// DrainGracePeriod is in seconds; negative means each pod's own, 0 means no grace at all.
 	DrainGracePeriod int
 	// DrainPodSelector is a label selector for the pods to drain; "" means all.

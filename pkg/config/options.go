@@ -142,7 +142,13 @@ func drainOptions(c *Config) group {
 		},
 		{
 			name: "drain-timeout", value: duration(&c.DrainTimeout, 0), def: "30m",
-			meaning: "How long a drain may take before the node gives up; 0 means no limit.",
+			meaning: "How long a drain may take; 0 means no limit. --on-drain-timeout says what follows.",
+		},
+		{
+			name: "on-drain-timeout", value: choice(&c.OnDrainTimeout, "abort", "delete", "reboot"), def: "abort",
+			meaning: "What follows a drain that took too long: go back into service and back off; or delete the pods " +
+				"that could not be evicted, past their disruption budgets, and give up if that takes as long again; " +
+				"or reboot under the pods that are left.",
 		},
 		{
 			name: "drain-grace-period", value: number(&c.DrainGracePeriod, "seconds", math.MinInt32), def: "-1",

@@ -221,3 +221,8 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestOptionsThatDontFit(t *testing.T) {
+	_, err := Parse([]string{"--node-name=n1", "--drain-timeout=0", "--on-drain-timeout=delete"}, nil, io.Discard)
+	wantProblems(t, err, "--on-drain-timeout: delete needs a --drain-timeout above 0")
+}

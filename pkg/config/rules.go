@@ -17,6 +17,10 @@ func rules(c *Config) []rule {
 			fmt.Sprintf("%v is longer than --back-off-max, %v", c.BackOff, c.BackOffMax),
 		},
 		{
+			[]string{"on-drain-timeout", "drain-timeout"}, c.OnDrainTimeout != "abort" && c.DrainTimeout == 0,
+			fmt.Sprintf("%s needs a --drain-timeout above 0, or no drain ever takes too long", c.OnDrainTimeout),
+		},
+		{
 			[]string{"reboot-command", "reboot-method"}, c.RebootMethod == "command" && c.RebootCommand == "",
 			"must not be empty while --reboot-method is command",
 		},

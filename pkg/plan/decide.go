@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -138,7 +137,6 @@ func out(o Observation, p Policy, now time.Time) Action {
 
 // draining: cordoned under the slot. Every look may end it: slot lost, nothing wanted, a gate, the timeout.
 func draining(o Observation, p Policy, now time.Time) Action {
-	deadline := o.Record.Since.Add(p.DrainTimeout)
 	switch {
 	case o.Slot.Error != "":
 		return say(o, GateError, o.Slot.Error, now)
@@ -150,33 +148,29 @@ func draining(o Observation, p Policy, now time.Time) Action {
 	if v, closed := firstClosed(o); closed {
 		return grace(o, p, v, now)
 	}
-	switch {
-	case !o.Node.Unschedulable:
+	if !o.Node.Unschedulable {
 		return cordon(o, now)
-	case p.DrainTimeout > 0 && o.Pods.Work != Done && !now.Before(deadline):
-		return abort(o, p, DrainTimedOut, strings.TrimSpace(fmt.Sprintf("The drain did not end within %s. %s", p.DrainTimeout, o.Pods.Message)), now)
-	case o.Pods.Work != Done:
-		reason := Draining
-		if o.Pods.Blocked {
-			reason = BlockedByPDB
-		}
-		a := say(o, reason, strings.TrimSpace("Cordoned; evicting the pods. "+o.Pods.Message), now)
-		if a.Do == DoWait {
-			a.Do = DoDrain
-		}
-		if p.DrainTimeout > 0 {
-			a = within(a, deadline.Sub(now))
-		}
-		return a
 	}
-	if left := o.Pods.DoneSince.Add(p.RebootDelay).Sub(now); left > 0 {
-		a := say(o, Draining, fmt.Sprintf("Drained; waiting the reboot delay of %s.", p.RebootDelay), now)
+	doneSince := o.Pods.DoneSince
+	if o.Pods.Work != Done {
+		late := p.DrainTimeout > 0 && !now.Before(drainEnd(o.Record, p))
+		if !late || p.OnDrainTimeout != RebootAnyway {
+			return evicting(o, p, late, now)
+		}
+		doneSince = drainEnd(o.Record, p)
+	}
+	how := "Drained;"
+	if o.Pods.Work != Done {
+		how = tooLong(o, p) + " Rebooting all the same (--on-drain-timeout=reboot);"
+	}
+	if left := doneSince.Add(p.RebootDelay).Sub(now); left > 0 {
+		a := say(o, Draining, fmt.Sprintf("%s waiting the reboot delay of %s.", how, p.RebootDelay), now)
 		if a.Do == DoWait {
 			a.Do = DoDrain // a wait would forget that it is done
 		}
 		return within(a, left)
 	}
-	return attempt(o, now)
+	return attempt(o, how+" the reboot command comes next.", now)
 }
 
 // rebooting: drained, and the record says that the command comes next, or came.
@@ -213,14 +207,14 @@ func command(o Observation, p Policy, now time.Time) Action {
 		return cordon(o, now) // a person uncordoned it: there may be pods again
 	case o.Command.Work == NotStarted:
 		return Action{Do: DoReboot, Reason: RebootIssued, Message: fmt.Sprintf(
-			"Drained; running the reboot command (attempt %d of %d).", o.Record.Attempts, p.RebootAttempts)}
+			"Running the reboot command (attempt %d of %d).", o.Record.Attempts, p.RebootAttempts)}
 	case o.Command.Work == Failed:
 		if left := o.Record.LastAttempt.Add(p.RetryDelay).Sub(now); left > 0 {
 			return within(say(o, RebootFailed, fmt.Sprintf("Attempt %d of %d: %s. It is tried again.",
 				o.Record.Attempts, p.RebootAttempts, o.Command.Message), now), left)
 		}
 	}
-	return attempt(o, now)
+	return attempt(o, "The reboot command comes next.", now)
 }
 
 // stopBeforeCommand looks at slot, wish and gates for the last time before the command. As long as no

@@ -131,11 +131,26 @@ type CommandState struct {
 	Message string
 }
 
+// OnDrainTimeout is what becomes of a drain that took too long. The zero value is AbortDrain.
+type OnDrainTimeout string
+
+// The ways out of a drain that took too long.
+const (
+	// AbortDrain goes back into service and backs off.
+	AbortDrain OnDrainTimeout = "abort"
+	// DeletePods deletes the pods that couldn't be evicted, and aborts if that takes as long again.
+	DeletePods OnDrainTimeout = "delete"
+	// RebootAnyway reboots under the pods that are left, as kured's --force-reboot does.
+	RebootAnyway OnDrainTimeout = "reboot"
+)
+
 // Policy is what the cluster's owner configured, as far as decisions need it. Durations of zero mean no
 // delay, except for DrainTimeout, where it means no limit.
 type Policy struct {
 	DrainDelay     time.Duration
 	DrainTimeout   time.Duration
+	// OnDrainTimeout is what becomes of a drain that took longer than DrainTimeout.
+	OnDrainTimeout OnDrainTimeout
 	RebootDelay    time.Duration
 	RebootTimeout  time.Duration
 	RebootAttempts int
@@ -188,6 +203,8 @@ type Action struct {
 	Message string
 	// Record is the one to write, where Do writes one.
 	Record Record
+	// Delete is whether a drain deletes pods in place of evicting them.
+	Delete bool
 	// Again is how soon to look again, at the latest. Zero: whenever something changes.
 	Again time.Duration
 }

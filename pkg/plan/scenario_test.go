@@ -157,6 +157,10 @@ func (w *world) rebootSetting(args []string) error {
 }
 
 func (w *world) policySetting(args []string) error {
+	if args[0] == "on-drain-timeout" {
+		w.policy.OnDrainTimeout = OnDrainTimeout(args[1])
+		return nil
+	}
 	settings := map[string]*time.Duration{
 		"drain-delay": &w.policy.DrainDelay, "reboot-delay": &w.policy.RebootDelay, "settle-time": &w.policy.SettleTime,
 		"drain-timeout": &w.policy.DrainTimeout, "back-off-max": &w.policy.BackOffMax,

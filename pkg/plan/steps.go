@@ -84,7 +84,7 @@ func uncordon(r Record, reason Reason, message string) Action {
 }
 
 // attempt announces one run of the reboot command.
-func attempt(o Observation, now time.Time) Action {
+func attempt(o Observation, message string, now time.Time) Action {
 	r := o.Record
 	if r.Phase != Rebooting {
 		r = r.enter(Rebooting, RebootIssued, now)
@@ -92,7 +92,7 @@ func attempt(o Observation, now time.Time) Action {
 	r.Reason = RebootIssued
 	r.Attempts++
 	r.LastAttempt = now
-	return write(r, "Drained; the reboot command comes next.")
+	return write(r, message)
 }
 
 // grace waits for a gate that closed on a cordoned node; what we did ourselves may have closed it. After the

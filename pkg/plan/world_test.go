@@ -195,19 +195,19 @@ func (w *world) act(o Observation, a Action) {
 	case DoUncordon:
 		w.record, w.node.Unschedulable = a.Record.String(), false
 	case DoDrain:
-		w.drain()
+		w.drain(a.Delete)
 	case DoReboot:
 		w.rebootCommand()
 	}
 }
 
-// drain needs one look to begin and one to end.
-func (w *world) drain() {
+// drain needs one look to begin and one to end. What a disruption budget holds, only a deletion gets away.
+func (w *world) drain(deletes bool) {
 	w.disruptive = append(w.disruptive, DoDrain)
 	p := &w.process.pods
 	switch {
 	case p.Work == Done:
-	case w.podsStuck:
+	case w.podsStuck && !(deletes && w.pdb):
 		*p = DrainState{Work: Running, Message: "1 of 3 pods is left.", Blocked: w.pdb}
 	case p.Work == Running:
 		*p = DrainState{Work: Done, DoneSince: w.now}

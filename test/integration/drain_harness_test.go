@@ -88,7 +88,7 @@ type drained struct {
 	last drain.Progress
 }
 
-func (d *drainTest) drain(node string) *drained {
+func (d *drainTest) drain(node string, way drain.Way) *drained {
 	config := rest.CopyConfig(d.config)
 	config.Wrap(func(rt http.RoundTripper) http.RoundTripper {
 		d.wire.next = rt
@@ -102,7 +102,7 @@ func (d *drainTest) drain(node string) *drained {
 	ctx, stop := context.WithCancel(d.Context())
 	r := &drained{t: d, stop: stop, err: make(chan error, 1)}
 	go func() {
-		r.err <- drainer.Drain(ctx, func(p drain.Progress) {
+		r.err <- drainer.Drain(ctx, way, func(p drain.Progress) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.last = p

@@ -52,6 +52,7 @@ func TestDrain(t *testing.T) {
 		{"110 pods", manyPods},
 		{"disruption budget", budget},
 		{"two disruption budgets", twoBudgets},
+		{"past the disruption budgets", pastBudgets},
 		{"slow pods", slowPods},
 		{"replaced pod", replacedPod},
 		{"replaced pod on another node", replacedElsewhere},
@@ -95,7 +96,7 @@ func manyPods(d *drainTest) {
 		return err == nil && len(list.Items) == 111
 	})
 	start := time.Now()
-	r := d.drain("fake-0")
+	r := d.drain("fake-0", drain.Evict)
 	r.done(time.Minute)
 	list, err := d.client.CoreV1().Pods(d.ns).List(d.Context(), onNode)
 	d.must(err)
@@ -118,7 +119,7 @@ func budget(d *drainTest) {
 		d.pod("fake-0", fmt.Sprintf("web-%d", i))
 	}
 	d.budget("web-pdb", 3)
-	r := d.drain("fake-0")
+	r := d.drain("fake-0", drain.Evict)
 	blocked := func(p drain.Progress) bool {
 		return p.Blocked == 3 && !slices.ContainsFunc(p.Obstacles, func(o drain.Obstacle) bool {
 			return o.Reason != drain.PDB || !slices.Equal(o.PDBs, []string{"web-pdb"})
@@ -132,7 +133,7 @@ func budget(d *drainTest) {
 	if err := r.cancel(); !strings.Contains(err.Error(), d.ns+"/web-0 (PDB web-pdb): The disruption budget web-pdb needs 3 healthy pods") {
 		d.Errorf("got %v", err)
 	}
-	r = d.drain("fake-0")
+	r = d.drain("fake-0", drain.Evict)
 	r.until("blocked", blocked)
 	d.must(d.client.PolicyV1().PodDisruptionBudgets(d.ns).Delete(d.Context(), "web-pdb", metav1.DeleteOptions{}))
 	r.done(10 * time.Second)
@@ -143,10 +144,28 @@ func twoBudgets(d *drainTest) {
 	d.pod("fake-0", "web")
 	d.budget("a", 1)
 	d.budget("b", 1)
-	r := d.drain("fake-0")
+	r := d.drain("fake-0", drain.Evict)
 	r.until("blocked", func(p drain.Progress) bool { return p.Blocked == 1 })
 	if err := r.cancel(); err.Obstacles[0].Reason != drain.Failed || !strings.Contains(err.Error(), "more than one PodDisruptionBudget") {
 		d.Errorf("got %v", err)
+	}
+}
+
+// pastBudgets: a deletion asks no budget, and is of this very pod.
+func pastBudgets(d *drainTest) {
+	d.pod("fake-0", "web")
+	d.pod("silent", "elsewhere")
+	d.budget("a", 1)
+	r := d.drain("fake-0", drain.Evict)
+	r.until("blocked", func(p drain.Progress) bool { return p.Blocked == 1 })
+	_ = r.cancel()
+	r = d.drain("fake-0", drain.Delete)
+	r.done(30 * time.Second)
+	if n := d.wire.requests("DELETE"); n != 1 {
+		d.Errorf("%d deletions, want one", n)
+	}
+	if pod := d.get("elsewhere"); pod == nil || pod.DeletionTimestamp != nil {
+		d.Error("a pod of another node went too")
 	}
 }
 
@@ -154,7 +173,7 @@ func twoBudgets(d *drainTest) {
 func slowPods(d *drainTest) {
 	d.pod("silent", "a")
 	d.pod("silent", "b")
-	r := d.drain("silent")
+	r := d.drain("silent", drain.Evict)
 	r.until("evicted", func(p drain.Progress) bool { return p.Evicted == 2 })
 	before := d.wire.requests("")
 	time.Sleep(5 * time.Second)
@@ -167,7 +186,7 @@ func slowPods(d *drainTest) {
 	if len(err.Obstacles) != 1 || err.Obstacles[0].Reason != drain.Terminating || !strings.Contains(err.Error(), d.ns+"/b: still terminating, due to end by 2") {
 		d.Errorf("got %v", err)
 	}
-	r = d.drain("silent")
+	r = d.drain("silent", drain.Evict)
 	r.until("seen", func(p drain.Progress) bool { return p.Total == 1 })
 	d.kill("b")
 	r.done(2 * time.Second)
@@ -178,7 +197,7 @@ func replacedPod(d *drainTest) {
 	tolerant := func(p *corev1.Pod) { p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}} }
 	d.pod("silent", "db-0", tolerant)
 	d.pod("silent", "other")
-	r := d.drain("silent")
+	r := d.drain("silent", drain.Evict)
 	r.until("evicted", func(p drain.Progress) bool { return p.Evicted == 2 })
 	d.kill("db-0")
 	second := d.pod("silent", "db-0", tolerant)
@@ -199,7 +218,7 @@ func replacedElsewhere(d *drainTest) {
 		// The drain sees that the first is gone, is content and breaks the eviction off; but it's under way.
 		return r.WithContext(d.Context())
 	}
-	r := d.drain("silent")
+	r := d.drain("silent", drain.Evict)
 	r.done(30 * time.Second)
 	if d.wire.requests("/eviction 409") != 1 {
 		d.Errorf("requests: %v", d.wire.seen)
@@ -216,7 +235,7 @@ func terminatingNamespace(d *drainTest) {
 		_ = d.client.CoreV1().Namespaces().Delete(d.Context(), d.ns, metav1.DeleteOptions{})
 		return r
 	}
-	r := d.drain("silent")
+	r := d.drain("silent", drain.Evict)
 	r.until("terminating", func(p drain.Progress) bool {
 		return len(p.Obstacles) == 1 && p.Obstacles[0].Reason == drain.Terminating && p.Blocked == 0
 	})
@@ -247,7 +266,7 @@ func permissions(d *drainTest) {
 	}, metav1.CreateOptions{})
 	d.must(err)
 	d.pod("fake-0", "web")
-	r := d.drain("fake-0")
+	r := d.drain("fake-0", drain.Evict)
 	// Until the role is seen, the list is forbidden.
 	r.until("blocked", func(p drain.Progress) bool { return p.Blocked == 1 && p.Obstacles[0].Pod == "web" })
 	if err := r.cancel(); err.Obstacles[0].Reason != drain.Forbidden || !strings.Contains(err.Error(), `cannot create resource "pods/eviction"`) {
@@ -257,13 +276,13 @@ func permissions(d *drainTest) {
 	_, err = roles.Update(d.Context(), role, metav1.UpdateOptions{})
 	d.must(err)
 	time.Sleep(time.Second) // for the authorizer to see it
-	d.drain("fake-0").done(10 * time.Second)
+	d.drain("fake-0", drain.Evict).done(10 * time.Second)
 }
 
 // serverRestart: the drain survives an outage, and hears of it what has changed meanwhile.
 func serverRestart(d *drainTest) {
 	d.pod("silent", "web")
-	r := d.drain("silent")
+	r := d.drain("silent", drain.Evict)
 	r.until("evicted", func(p drain.Progress) bool { return p.Evicted == 1 })
 	d.lab.StopAPIServer()
 	r.until("told", func(p drain.Progress) bool {

@@ -12,7 +12,7 @@
 // What a drain costs: a list and a watch of the node's pods, one request for each eviction tried and
 // one for each DaemonSet that has a pod on the node, and one more list at the end.
 //
-// The client needs: list and watch pods, create pods/eviction, get daemonsets.apps; and no limit of
+// The client needs: list and watch pods, create pods/eviction (to delete: delete pods), get daemonsets.apps; and no limit of
 // its own on requests (QPS -1), or a full node crawls. The node must be cordoned before: this
 // package never looks at the Node.
 package drain
@@ -68,6 +68,16 @@ type Options struct {
 	Parallel int
 }
 
+// Way is how a pod is made to go.
+type Way int
+
+const (
+	// Evict asks the API server, which keeps to the disruption budgets.
+	Evict Way = iota
+	// Delete asks nobody. The pods get their grace period all the same.
+	Delete
+)
+
 // Drainer drains the node it was made for. It holds no state between calls, and its methods may run
 // at the same time.
 type Drainer struct {
@@ -88,7 +98,7 @@ func New(client kubernetes.Interface, o Options, log logrus.FieldLogger) *Draine
 	return &Drainer{client: client, opts: o, log: log.WithField("node", o.NodeName)}
 }
 
-// Drain evicts the node's pods and returns nil once a consistent list shows none left to evict.
+// Drain evicts the node's pods, or deletes them, and returns nil once a consistent list shows none left to evict.
 //
 // It never gives up by itself: an eviction that a disruption budget, a missing permission or a
 // failure holds up is tried again until ctx ends, so the caller decides how long a drain may take.
@@ -101,7 +111,7 @@ func New(client kubernetes.Interface, o Options, log logrus.FieldLogger) *Draine
 //
 // If report isn't nil, Drain calls it from its own goroutine whenever the progress has changed, up to
 // a few times for each pod; report must not block.
-func (d *Drainer) Drain(ctx context.Context, report func(Progress)) error {
+func (d *Drainer) Drain(ctx context.Context, way Way, report func(Progress)) error {
 	selector, err := d.selector()
 	if err != nil {
 		return err
@@ -123,6 +133,7 @@ func (d *Drainer) Drain(ctx context.Context, report func(Progress)) error {
 	wg.Go(func() { watch.run(ctx) })
 	r := &run{
 		Drainer: d,
+		way:     way,
 		watch:   watch,
 		filters: newFilters(ctx, d.client, d.opts),
 		targets: make(map[types.UID]*target),

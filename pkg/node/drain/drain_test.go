@@ -30,7 +30,7 @@ func TestDrainEvictsWhatKubectlWould(t *testing.T) {
 		s := newServer(t, append(proxies, web, done, bare, orphan, static, elsewhere)...)
 
 		var last Progress
-		if err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(t.Context(), func(p Progress) { last = p }); err != nil {
+		if err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(t.Context(), Evict, func(p Progress) { last = p }); err != nil {
 			t.Fatal(err)
 		}
 		for _, p := range []*corev1.Pod{web, done, bare, orphan} {
@@ -78,7 +78,7 @@ func TestReplacements(t *testing.T) {
 						s.put(second)
 					}
 				}
-				if err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(t.Context(), nil); err != nil {
+				if err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(t.Context(), Evict, nil); err != nil {
 					t.Fatal(err)
 				}
 				if len(s.tried(first)) != 1 || (len(s.tried(second)) > 0) != tt.evicted {
@@ -97,7 +97,7 @@ func TestLatePodIsEvicted(t *testing.T) {
 		s := newServer(t, web)
 		s.lag = 3 * time.Second
 		time.AfterFunc(4900*time.Millisecond, func() { s.put(late) })
-		if err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(t.Context(), nil); err != nil {
+		if err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(t.Context(), Evict, nil); err != nil {
 			t.Fatal(err)
 		}
 		if len(s.tried(late)) != 1 || s.pods["default/late"] != nil {
@@ -126,7 +126,7 @@ func TestWatchResumes(t *testing.T) {
 		}()
 		s.onGone = func(*corev1.Pod) { s.drop() }
 		start := time.Now()
-		err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(t.Context(), nil)
+		err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(t.Context(), Evict, nil)
 		close(stop)
 		if took := time.Since(start); err != nil || took < 600*time.Second || took > 610*time.Second {
 			t.Errorf("after %v: %v", took, err)
@@ -145,7 +145,7 @@ func TestWatchExpires(t *testing.T) {
 		s.onGone = func(*corev1.Pod) { s.drop() }
 		s.expired = true
 		start := time.Now()
-		err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(t.Context(), nil)
+		err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(t.Context(), Evict, nil)
 		if took := time.Since(start); err != nil || took > 70*time.Second {
 			t.Errorf("after %v: %v", took, err)
 		}
@@ -160,7 +160,7 @@ func TestSlowTermination(t *testing.T) {
 		cause := errors.New("drain timeout")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Minute, cause)
 		defer cancel()
-		err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(ctx, nil)
+		err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(ctx, Evict, nil)
 		if !errors.Is(err, cause) || !strings.Contains(err.Error(), "finalizers example.org/wait") ||
 			!strings.Contains(err.Error(), "default/slow: still terminating, due to end by ") {
 			t.Errorf("got %v", err)
@@ -176,7 +176,7 @@ func TestSkipWaitForDelete(t *testing.T) {
 		stuck := newPod("stuck", func(p *corev1.Pod) { p.Finalizers = []string{"example.org/wait"} })
 		s := newServer(t, stuck)
 		start := time.Now()
-		err := s.drainer(Options{GracePeriodSeconds: -1, SkipWaitForDeleteSeconds: 60}).Drain(t.Context(), nil)
+		err := s.drainer(Options{GracePeriodSeconds: -1, SkipWaitForDeleteSeconds: 60}).Drain(t.Context(), Evict, nil)
 		// 2 s of grace, then more than 60 s; timestamps have whole seconds.
 		if took := time.Since(start); err != nil || took < 62*time.Second || took > 65*time.Second {
 			t.Errorf("after %v: %v", took, err)
@@ -191,7 +191,7 @@ func TestPodThatIsEndingAlready(t *testing.T) {
 			web := newPod("web", grace(40))
 			s := newServer(t, web)
 			s.terminate(web)
-			if err := s.drainer(Options{GracePeriodSeconds: tt.grace}).Drain(t.Context(), nil); err != nil {
+			if err := s.drainer(Options{GracePeriodSeconds: tt.grace}).Drain(t.Context(), Evict, nil); err != nil {
 				t.Fatal(err)
 			}
 			if got := len(s.tried(web)); got != tt.evictions {
@@ -213,7 +213,7 @@ func TestUnreadableDaemonSet(t *testing.T) {
 		}
 		var worst Progress
 		start := time.Now()
-		err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(t.Context(), func(p Progress) {
+		err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(t.Context(), Evict, func(p Progress) {
 			if p.Blocked > worst.Blocked {
 				worst = p
 			}
@@ -237,18 +237,18 @@ func TestUnreadablePods(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		// The list works, so an empty node is proved to be empty all the same.
-		if err := s.drainer(Options{}).Drain(ctx, nil); err != nil {
+		if err := s.drainer(Options{}).Drain(ctx, Evict, nil); err != nil {
 			t.Errorf("empty node: %v", err)
 		}
 		web := newPod("web", grace(10))
 		s.put(web)
 		start := time.Now()
-		if err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(ctx, nil); err != nil || time.Since(start) > 20*time.Second {
+		if err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(ctx, Evict, nil); err != nil || time.Since(start) > 20*time.Second {
 			t.Errorf("lists only: %v after %v", err, time.Since(start))
 		}
 		s.put(newPod("blocked"))
 		s.refuse = func(*corev1.Pod, int) *http.Response { return blockedBy("x") }
-		err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(ctx, nil)
+		err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(ctx, Evict, nil)
 		if err == nil || !strings.Contains(err.Error(), "pods of the node: ") || !strings.Contains(err.Error(), "no watching") {
 			t.Errorf("got %v", err)
 		}
@@ -263,7 +263,7 @@ func TestEvictionsRunInParallelWithinBounds(t *testing.T) {
 		}
 		s := newServer(t, pods...)
 		start := time.Now()
-		if err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(t.Context(), nil); err != nil {
+		if err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(t.Context(), Evict, nil); err != nil {
 			t.Fatal(err)
 		}
 		if s.peak != 20 {
@@ -290,7 +290,7 @@ func TestCancelIsObeyedAtOnce(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			start := time.Now()
 			time.AfterFunc(after, cancel)
-			err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(ctx, nil)
+			err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(ctx, Evict, nil)
 			if took := time.Since(start); took > after+100*time.Millisecond || !errors.Is(err, context.Canceled) {
 				t.Errorf("cancelled after %v, returned after %v: %v", after, took, err)
 			}
@@ -310,14 +310,14 @@ func TestCancelIsObeyedAtOnce(t *testing.T) {
 func TestBadOptions(t *testing.T) {
 	s := newServer(t)
 	d := s.drainer(Options{PodSelector: "a in b"})
-	if err := d.Drain(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "drain pod selector") {
+	if err := d.Drain(t.Context(), Evict, nil); err == nil || !strings.Contains(err.Error(), "drain pod selector") {
 		t.Errorf("bad selector: %v", err)
 	}
 	if _, _, err := d.Pods(t.Context()); err == nil {
 		t.Error("bad selector: no error")
 	}
 	d.opts = Options{}
-	if err := d.Drain(t.Context(), nil); err == nil {
+	if err := d.Drain(t.Context(), Evict, nil); err == nil {
 		t.Error("no node name: no error")
 	}
 	if len(s.requests) > 0 {

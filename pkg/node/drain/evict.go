@@ -10,15 +10,23 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// evict sends one eviction for exactly this pod: not for another of the same name, and not again
+// remove sends one eviction or deletion of exactly this pod: not of another of the same name, and not again
 // by itself if the server says Retry-After.
-func (d *Drainer) evict(ctx context.Context, pod *corev1.Pod) error {
+func (d *Drainer) remove(ctx context.Context, way Way, pod *corev1.Pod) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	options := &metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID))}
 	if d.opts.GracePeriodSeconds >= 0 {
 		grace := int64(d.opts.GracePeriodSeconds)
 		options.GracePeriodSeconds = &grace
+	}
+	if way == Delete {
+		return d.client.CoreV1().RESTClient().Delete().
+			MaxRetries(0).
+			Namespace(pod.Namespace).Resource("pods").Name(pod.Name).
+			Body(options).
+			Do(ctx).
+			Error()
 	}
 	return d.client.CoreV1().RESTClient().Post().
 		MaxRetries(0).

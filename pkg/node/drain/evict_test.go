@@ -61,7 +61,7 @@ func TestRefusedEvictions(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 61*time.Second)
 				defer cancel()
 				start := time.Now()
-				err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(ctx, nil)
+				err := s.drainer(Options{GracePeriodSeconds: -1}).Drain(ctx, Evict, nil)
 				if took := time.Since(start); took != 61*time.Second {
 					t.Errorf("returned after %v", took)
 				}
@@ -91,7 +91,7 @@ func TestBlockedPodIsEvictedWhenTheBudgetAllows(t *testing.T) {
 			return nil
 		}
 		var blocked bool
-		err := s.drainer(Options{GracePeriodSeconds: 7}).Drain(t.Context(), func(p Progress) {
+		err := s.drainer(Options{GracePeriodSeconds: 7}).Drain(t.Context(), Evict, func(p Progress) {
 			blocked = blocked || p.Blocked == 1 && slices.Equal(p.Obstacles[0].PDBs, []string{"web-pdb"})
 		})
 		if err != nil || !blocked {
@@ -115,7 +115,7 @@ func TestTerminatingNamespaceIsWaitedFor(t *testing.T) {
 			return failure(403, metav1.StatusReasonForbidden, "x", metav1.StatusCause{Type: corev1.NamespaceTerminatingCause})
 		}
 		time.AfterFunc(7*time.Second, func() { s.mu.Lock(); defer s.mu.Unlock(); s.terminate(web) })
-		if err := s.drainer(Options{GracePeriodSeconds: 3}).Drain(t.Context(), nil); err != nil {
+		if err := s.drainer(Options{GracePeriodSeconds: 3}).Drain(t.Context(), Evict, nil); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.tried(web); !slices.Equal(got, []int{0, 5, 10}) {

@@ -19,6 +19,7 @@ import (
 // and come back as results.
 type run struct {
 	*Drainer
+	way     Way
 	watch   *podWatch
 	filters *filters
 	results chan result // has room for every eviction under way
@@ -173,7 +174,7 @@ func (r *run) start(ctx context.Context) time.Time {
 		t.inFlight = true
 		r.inFlight++
 		pod := t.pod
-		r.spawn(func() { r.results <- result{pod.UID, r.evict(ctx, pod)} })
+		r.spawn(func() { r.results <- result{pod.UID, r.remove(ctx, r.way, pod)} })
 	}
 	return wake
 }
