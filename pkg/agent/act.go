@@ -49,6 +49,8 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Write(ctx, n, step.Record, tale) })
 	case plan.DoUncordon:
 		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Uncordon(ctx, n, step.Record, tale) })
+	case plan.DoFail:
+		return atOnce, a.fail(ctx, n, o, step)
 	case plan.DoCordon:
 		if err := a.check(ctx, step.Record); err != nil {
 			return atOnce, a.lost(err, step.Record)
@@ -109,9 +111,6 @@ func (a *Agent) wrote(n *corev1.Node, before, after plan.Record) {
 	case after.Phase == plan.Settle && before.Phase != plan.Settle:
 		a.Tell.Metrics.Back(after.Since.Sub(after.OutSince))
 	}
-	if before.Phase == plan.Settle && after.Phase == plan.Idle {
-		a.Log.WithField("node", n.Name).Debug("the slot goes next")
-	}
 }
 
 // take takes a slot when it is this node's turn: at once if it was named, later if another was.
@@ -141,6 +140,9 @@ func (a *Agent) take(ctx context.Context, n *corev1.Node) (time.Duration, error)
 
 // free hands the slot on: it says who comes next, then it lets go. To name nobody is no reason to keep it.
 func (a *Agent) free(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) error {
+	if o.Record.Phase == plan.Idle && o.Record.Reason == plan.RebootSucceeded {
+		a.succeeded(ctx)
+	}
 	if err := a.leaveControlPlanes(ctx, n); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/rebootd/rebootd/pkg/circuit"
 	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/host"
 	"github.com/rebootd/rebootd/pkg/lock"
@@ -66,7 +67,7 @@ type Rebooter interface {
 	String() string
 }
 
-// Parts is what an agent is made of. All fields but CostlyGates, Events and DryRun must be set.
+// Parts is what an agent is made of. All fields but Circuit, CostlyGates, Events and DryRun must be set.
 type Parts struct {
 	NodeName string
 	// Identity tells this process from any other agent that works, or worked, for the same node.
@@ -81,6 +82,8 @@ type Parts struct {
 	ControlPlanes *lock.Group
 	// MaxUnavailable is how many of so many nodes may be out of service, whoever took them out; 0 is no limit.
 	MaxUnavailable func(nodes int) int
+	// Circuit stops the whole cluster after failures in a row; nil: nothing does.
+	Circuit *circuit.Breaker
 	// Fleet reads the other nodes; OrderLabel is the label whose value is a node's zone.
 	Fleet      Fleet
 	OrderLabel string
@@ -115,6 +118,7 @@ type Agent struct {
 	why   atomic.Value // string: why not ready
 
 	slots   slots
+	circuit circuitWatch
 	claim   claim
 	drain   drainWork
 	command commandWork
@@ -146,6 +150,7 @@ func (a *Agent) Run(ctx context.Context) {
 	defer wg.Wait()
 	defer a.drain.stop()
 	defer a.slots.stop()
+	defer a.circuit.stop()
 	wg.Go(func() { a.self.Run(ctx) })
 	for ctx.Err() == nil {
 		again := a.turn(ctx)
@@ -192,6 +197,7 @@ func (a *Agent) sleep(ctx context.Context, d time.Duration) {
 	case <-a.woken:
 	case <-a.self.Changed():
 	case <-a.slots.changed():
+	case <-a.circuit.changed():
 	}
 }
 

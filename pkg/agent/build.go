@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/record"
 	"k8s.io/klog/v2"
 
+	"github.com/rebootd/rebootd/pkg/circuit"
 	"github.com/rebootd/rebootd/pkg/config"
 	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/gate"
@@ -72,6 +73,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 			Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace,
 			Name: "control-plane", Only: lock.ControlPlaneSlot, Slots: 1,
 		},
+		Circuit:        breaker(c, client),
 		MaxUnavailable: c.MaxUnavailable.Of,
 		LockGroup:      c.LockGroup, LockGroupLabel: c.LockGroupLabel, OrderLabel: c.OrderByLabel, Fleet: others,
 		Drainer: drain.New(client, drain.Options{
@@ -120,6 +122,16 @@ func connect(c config.Config, version string, log logrus.FieldLogger) (kubernete
 	}
 	nodes := meta.Resource(corev1.SchemeGroupVersion.WithResource("nodes"))
 	return client, &fleet.Reader{Metadata: nodes, Nodes: client.CoreV1().Nodes(), OrderLabel: c.OrderByLabel}, nil
+}
+
+func breaker(c config.Config, client kubernetes.Interface) *circuit.Breaker {
+	if c.FailureThreshold == 0 {
+		return nil
+	}
+	return &circuit.Breaker{
+		ConfigMaps: client.CoreV1().ConfigMaps(c.Namespace), Namespace: c.Namespace, Now: time.Now,
+		Rules: circuit.Rules{Threshold: c.FailureThreshold, Reset: c.CircuitReset},
+	}
 }
 
 // rebooter is the configured way to reboot, and the check whether it could work.

@@ -170,7 +170,7 @@ func (a *Agent) ask(ctx context.Context, n *corev1.Node, o plan.Observation) []p
 	var verdicts []plan.Verdict
 	switch o.Record.Phase {
 	case plan.Required, plan.Drain, plan.Rebooting:
-		verdicts = a.askAll(ctx, n, a.Gates, false)
+		verdicts = append(a.askCircuit(ctx, false), a.askAll(ctx, n, a.Gates, false)...)
 	default:
 	}
 	verdicts = append(verdicts, a.askCostly(ctx, n, o)...)
@@ -208,7 +208,7 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 	}
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
-	verdicts := []plan.Verdict{a.askOthers(ctx, n, o)}
+	verdicts := append(a.askCircuit(ctx, true), a.askOthers(ctx, n, o))
 	if fleet.ControlPlane(n.Labels) {
 		verdicts = append(verdicts, a.askControlPlane(ctx, n))
 	}

@@ -96,12 +96,15 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	a.join(n, o)
 	if !s.matter(o, a.Now()) {
 		s.stop()
+		a.circuit.stop()
 		return plan.Slot{}, nil
 	}
 	s.start(ctx, a.Now)
+	a.circuit.start(ctx, a.Circuit)
 	leases, err := s.leases.Items()
+	_, circuitErr := a.watchedCircuit()
 	switch {
-	case errors.Is(err, mirror.ErrNotSynced):
+	case errors.Is(err, mirror.ErrNotSynced), a.Circuit != nil && errors.Is(circuitErr, mirror.ErrNotSynced):
 		return plan.Slot{}, errNotYet
 	case err != nil:
 		return plan.Slot{Error: fmt.Sprintf("The slots can't be read: %v", err)}, nil

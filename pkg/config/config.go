@@ -70,6 +70,10 @@ type Config struct {
 	// MaxRebootsPer; 0 means no limit.
 	MaxReboots    int
 	MaxRebootsPer time.Duration
+	// FailureThreshold is after how many nodes in a row that failed after the reboot command the whole cluster
+	// stops; 0: never. CircuitReset is after how long it goes on by itself; 0: only a person lets it.
+	FailureThreshold int
+	CircuitReset     time.Duration
 	// DryRun decides and tells as usual, but takes no lock and cordons, drains and reboots nothing.
 	DryRun bool
 

@@ -212,6 +212,16 @@ func rebootOptions(c *Config) group {
 			meaning: "The time that --max-reboots counts in.",
 		},
 		{
+			name: "failure-threshold", value: number(&c.FailureThreshold, "number", 0), def: "3",
+			meaning: "After how many nodes in a row that are not back and healthy --reboot-timeout after their reboot " +
+				"command the whole cluster stops rebooting; 0 means never.",
+		},
+		{
+			name: "circuit-reset", value: duration(&c.CircuitReset, 0), def: "0",
+			meaning: "How long a cluster that stopped after --failure-threshold failures stays stopped; 0 means until " +
+				"a person deletes the ConfigMap rebootd-circuit.",
+		},
+		{
 			name: "dry-run", value: boolean(&c.DryRun), def: "false",
 			meaning: "Decide and report as usual, but never lock, cordon, drain or reboot.",
 		},

@@ -252,9 +252,9 @@ func issued(o Observation, p Policy, now time.Time) Action {
 	if left > 0 {
 		return within(say(o, RebootIssued, "The reboot command was given; waiting for the machine to go down.", now), left)
 	}
-	return say(o, RebootTimedOut, fmt.Sprintf("The reboot command was given at %s, and %s later the boot ID is still %s. "+
+	return failed(o, say(o, RebootTimedOut, fmt.Sprintf("The reboot command was given at %s, and %s later the boot ID is still %s. "+
 		"The node stays out of service and keeps its slot, because the reboot may only be slow. Reboot the machine by hand; rebootd goes on when the boot ID has changed.",
-		stamp(since), p.RebootTimeout, o.BootID), now)
+		stamp(since), p.RebootTimeout, o.BootID), now))
 }
 
 // recovering: rebooted. Nothing but this node's own health decides when it is uncordoned: not the slot, not the gates.
@@ -264,7 +264,15 @@ func recovering(o Observation, p Policy, now time.Time) Action {
 		if o.Node.Ready {
 			msg = "Rebooted; the kubelet has not reported since."
 		}
-		return say(o, NotReadyAfterReboot, msg, now)
+		a := say(o, NotReadyAfterReboot, msg, now)
+		left := o.Record.Since.Add(p.RebootTimeout).Sub(now)
+		switch {
+		case o.Record.Attempts == 0: // nothing that rebootd did
+			return a
+		case left > 0:
+			return within(a, left)
+		}
+		return failed(o, a)
 	}
 	if left := o.HealthySince.Add(p.SteadyTime).Sub(now); left > 0 {
 		return within(say(o, NotReadyAfterReboot, fmt.Sprintf(

@@ -182,6 +182,8 @@ const (
 	DoTell Do = "tell"
 	// DoWrite: write the action's record, with label and condition.
 	DoWrite Do = "write"
+	// DoFail: count this reboot as failed for the whole cluster, then write the action's record, which says so.
+	DoFail Do = "fail"
 	// DoTake: take a slot.
 	DoTake Do = "take"
 	// DoFree: free the slot.

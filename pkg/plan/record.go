@@ -83,6 +83,9 @@ type Record struct {
 	// running at its timeout).
 	Issued time.Time `json:"issued,omitzero"`
 
+	// Failed is whether this reboot was counted as failed for the whole cluster.
+	Failed bool `json:"failed,omitempty"`
+
 	BackOff *BackOff `json:"backOff,omitempty"`
 	// History holds the last reboots, oldest first, at most historyLimit of them.
 	History []Reboot `json:"history,omitempty"`

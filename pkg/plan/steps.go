@@ -29,6 +29,16 @@ func say(o Observation, reason Reason, message string, now time.Time) Action {
 	return write(r, message)
 }
 
+// failed counts a reboot as failed, once, after that was told.
+func failed(o Observation, told Action) Action {
+	if told.Do != DoWait || o.Record.Failed {
+		return told
+	}
+	told.Do, told.Record = DoFail, o.Record
+	told.Record.Failed = true
+	return told
+}
+
 // refuse is for what leaves no record that could be written: the reason goes into the condition alone.
 func refuse(o Observation, message string) Action {
 	do := DoWait
@@ -58,7 +68,7 @@ func cordon(o Observation, now time.Time) Action {
 	r := o.Record
 	if r.Phase != Drain {
 		r = r.enter(Drain, Draining, now)
-		r.OutSince, r.Attempts = now, 0
+		r.OutSince, r.Attempts, r.Failed = now, 0, false
 		r.LastAttempt, r.Issued = time.Time{}, time.Time{}
 	}
 	r.Reason, r.BootID, r.Slot, r.LeaseUID = Draining, o.BootID, o.Slot.Name, o.Slot.LeaseUID

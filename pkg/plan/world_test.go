@@ -179,7 +179,7 @@ func (w *world) act(o Observation, a Action) {
 	case DoWait:
 	case DoTell:
 		w.node.Told = told
-	case DoWrite:
+	case DoWrite, DoFail:
 		w.record, w.node.Told = a.Record.String(), told
 		if a.Record.Phase == Rebooting && a.Record.Attempts > o.Record.Attempts {
 			p.tracked, p.command.Work = true, NotStarted
