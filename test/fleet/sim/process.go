@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -84,7 +85,7 @@ func (m *Machine) parts(p *Process, identity string, log logrus.FieldLogger) age
 		Drainer:        p, Rebooter: p, Sentinels: []agent.Sentinel{m}, Gates: []agent.Gate{m}, BootID: m.BootID,
 		Policy: m.Policy, Period: m.Period, DryRun: m.DryRun,
 		Tell: &tell.Teller{Log: log, Events: p, Metrics: tell.NewMetrics(prometheus.NewRegistry(), m.Name, "test"), Now: time.Now},
-		Log:  log, Now: time.Now,
+		Log:  log, Now: time.Now, Chance: rand.Float64,
 	}
 }
 
