@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -117,7 +116,7 @@ func (a *Agent) wrote(n *corev1.Node, before, after plan.Record) {
 func (a *Agent) take(ctx context.Context, n *corev1.Node) (time.Duration, error) {
 	s := &a.slots
 	if s.turnAt.IsZero() {
-		s.turnAt = s.handover().Turn(n.Name, a.Now(), rand.Float64())
+		s.turnAt = s.handover().Turn(n.Name, a.Now(), a.Chance())
 	}
 	if left := s.turnAt.Sub(a.Now()); left > 0 {
 		return left, nil
@@ -125,11 +124,11 @@ func (a *Agent) take(ctx context.Context, n *corev1.Node) (time.Duration, error)
 	lease, err := s.group.Take(ctx, n.Name, n.UID)
 	switch {
 	case errors.Is(err, lock.ErrTaken):
-		s.turnAt = a.Now().Add(retake + rand.N(retake))
+		s.turnAt = a.Now().Add(retake + a.upTo(retake))
 		return retake, nil
 	case err != nil:
 		s.lateUntil = a.Now().Add(lateTake)
-		s.refused, s.turnAt = fmt.Sprintf("No slot can be taken: %v", err), a.Now().Add(retakeRefused+rand.N(retakeRefused))
+		s.refused, s.turnAt = fmt.Sprintf("No slot can be taken: %v", err), a.Now().Add(retakeRefused+a.upTo(retakeRefused))
 		return atOnce, nil // the next look tells of it
 	}
 	s.turnAt = time.Time{}

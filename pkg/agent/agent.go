@@ -105,6 +105,8 @@ type Parts struct {
 	Log  logrus.FieldLogger
 	// Now is the clock. It may jump.
 	Now func() time.Time
+	// Chance is a random number from 0 up to 1, which spreads what many agents would do in the same moment.
+	Chance func() float64
 }
 
 // Agent works for one node. Only its own goroutine touches the fields below the mirror; what works in the
@@ -137,7 +139,7 @@ func New(p Parts) *Agent {
 	}
 	a.claim.me = p.Identity
 	a.slots.shared = true // an earlier process may have left it
-	a.trouble.log = p.Log
+	a.trouble.log, a.trouble.chance = p.Log, p.Chance
 	a.why.Store("not looked yet")
 	a.beat.Store(p.Now().UnixNano())
 	return a
@@ -200,6 +202,9 @@ func (a *Agent) sleep(ctx context.Context, d time.Duration) {
 	case <-a.circuit.changed():
 	}
 }
+
+// upTo is a part of d, by chance.
+func (a *Agent) upTo(d time.Duration) time.Duration { return time.Duration(a.Chance() * float64(d)) }
 
 // atOnce is how a turn asks to be followed by the next without a pause.
 const atOnce = time.Nanosecond

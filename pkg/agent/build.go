@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	mathrand "math/rand/v2"
 	"os"
 	"time"
 
@@ -90,6 +91,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		Tell:      teller(ctx, c, version, client, reg, log),
 		Log:       log,
 		Now:       time.Now,
+		Chance:    mathrand.Float64,
 	})
 	go file.Events(ctx, a.Wake)
 	return a, nil

@@ -1,9 +1,10 @@
-package agent
+package agent_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,12 +13,13 @@ import (
 
 	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/plan"
+	"github.com/rebootd/rebootd/test/fleet/sim"
 )
 
 // fault is what happens to one call of an agent.
 type fault struct {
 	name string
-	out  outcome
+	out  sim.Outcome
 	dies bool
 }
 
@@ -25,10 +27,10 @@ var errLost = errors.New("connection reset by peer")
 
 func faults() []fault {
 	return []fault{
-		{"refused", outcome{before: errLost}, false},
-		{"answer lost", outcome{after: errLost}, false},
-		{"crash before", outcome{before: errCrash}, true},
-		{"crash after", outcome{after: errCrash}, true},
+		{"refused", sim.Outcome{Before: errLost}, false},
+		{"answer lost", sim.Outcome{After: errLost}, false},
+		{"crash before", sim.Outcome{Before: sim.ErrCrash}, true},
+		{"crash after", sim.Outcome{After: sim.ErrCrash}, true},
 	}
 }
 
@@ -51,49 +53,50 @@ func TestFaultAtEveryCall(t *testing.T) {
 
 // oneFault returns how many calls were made.
 func oneFault(t *testing.T, f fault, at int) int {
-	s := newAPIServer()
-	m := newMachine(t, s, "n1")
+	s := sim.NewServer()
+	m := sim.NewMachine(t, s, "n1")
+	var mu sync.Mutex
 	calls, attempts := 0, 0
-	s.check = func() {
-		n, ok := s.objects[nodeKind]["n1"].(*corev1.Node)
+	s.Changed = func(sim.Change) {
+		n, ok := s.Objects(sim.NodeKind)["n1"].(*corev1.Node)
 		if !ok {
 			return
 		}
 		r, err := plan.ParseRecord(n.Annotations[node.StateAnnotation])
 		attempts = max(attempts, r.Attempts)
 		held := false
-		for _, l := range s.objects[leaseKind] {
+		for _, l := range s.Objects(sim.LeaseKind) {
 			held = held || string(l.GetUID()) == r.LeaseUID
 		}
 		if err != nil || (n.Spec.Unschedulable || r.Out()) && !held {
 			t.Errorf("unschedulable %v, but the slot is not held; record %s, %v", n.Spec.Unschedulable, r, err)
 		}
 	}
-	m.meddle = func(p *process, c call) outcome {
-		m.mu.Lock()
-		defer m.mu.Unlock()
+	m.Meddle = func(p *sim.Process, _ sim.Call) sim.Outcome {
+		mu.Lock()
+		defer mu.Unlock()
 		if calls++; calls != at {
-			return outcome{}
+			return sim.Outcome{}
 		}
 		if f.dies {
-			go p.die()
+			go p.Die()
 		}
 		return f.out
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
-	go func() { defer close(ended); m.live(ctx) }()
-	m.back(1)
-	m.pass(time.Hour)
+	go func() { defer close(ended); m.Live(ctx) }()
+	m.Back(1)
+	m.Pass(time.Hour)
 	if !f.dies && attempts != 1 {
-		t.Errorf("%d attempts\n%s", attempts, m.logged())
+		t.Errorf("%d attempts\n%s", attempts, m.Logged())
 	}
-	if n := m.node(); n.Spec.Unschedulable || m.commands != 1 || m.boot != 2 {
-		t.Errorf("unschedulable %v, %d commands, boot %d\n%s", n.Spec.Unschedulable, m.commands, m.boot, m.logged())
+	if n := m.Node(); n.Spec.Unschedulable || m.Commands != 1 || m.Boots != 2 {
+		t.Errorf("unschedulable %v, %d commands, boot %d\n%s", n.Spec.Unschedulable, m.Commands, m.Boots, m.Logged())
 	}
 	cancel()
 	<-ended
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	mu.Lock()
+	defer mu.Unlock()
 	return calls
 }

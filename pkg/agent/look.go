@@ -215,7 +215,8 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 	for i := range verdicts {
 		verdicts[i].Costly = true
 	}
-	a.memory.costly = append(verdicts, a.askAll(ctx, n, a.CostlyGates, true)...)
+	verdicts = append(verdicts, a.askAll(ctx, n, a.CostlyGates, true)...)
+	a.memory.costly = verdicts
 	a.memory.costlyAt = a.Now() // not before: answers that took long to get are no older for it
 	return slices.Clone(a.memory.costly)
 }

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -16,11 +15,12 @@ const (
 
 // trouble tells of errors once, not on every try, and spaces the tries.
 type trouble struct {
-	log   logrus.FieldLogger
-	tries int
-	told  string
-	at    time.Time
-	since time.Time
+	log    logrus.FieldLogger
+	chance func() float64
+	tries  int
+	told   string
+	at     time.Time
+	since  time.Time
 }
 
 // with notes an error and returns how long to wait before the next try.
@@ -38,7 +38,7 @@ func (t *trouble) with(err error, now time.Time) time.Duration {
 		log.Debug("This step failed again.")
 	}
 	// Half of it at random: after an outage not all agents come back in the same moment.
-	return wait/2 + rand.N(wait/2)
+	return wait/2 + time.Duration(t.chance()*float64(wait/2))
 }
 
 // over notes that a turn went well.

@@ -147,8 +147,8 @@ const (
 // Policy is what the cluster's owner configured, as far as decisions need it. Durations of zero mean no
 // delay, except for DrainTimeout, where it means no limit.
 type Policy struct {
-	DrainDelay     time.Duration
-	DrainTimeout   time.Duration
+	DrainDelay   time.Duration
+	DrainTimeout time.Duration
 	// OnDrainTimeout is what becomes of a drain that took longer than DrainTimeout.
 	OnDrainTimeout OnDrainTimeout
 	RebootDelay    time.Duration
