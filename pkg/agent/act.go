@@ -87,7 +87,7 @@ func (a *Agent) write(n *corev1.Node, o plan.Observation, step plan.Action, do f
 	phase := o.Record.Phase
 	if step.Do != plan.DoTell {
 		phase = step.Record.Phase
-		a.wrote(n, o.Record, step.Record)
+		a.wrote(o.Record, step.Record)
 	}
 	a.Tell.Say(n, phase, step.Reason, step.Message)
 	return nil
@@ -99,7 +99,7 @@ func announces(before, after plan.Record) bool {
 }
 
 // wrote notes what follows from a record that has just been written by this very process.
-func (a *Agent) wrote(n *corev1.Node, before, after plan.Record) {
+func (a *Agent) wrote(before, after plan.Record) {
 	switch {
 	case announces(before, after):
 		a.command.announced()

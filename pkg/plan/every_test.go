@@ -226,6 +226,9 @@ func judge(o Observation, a Action) []string {
 		must(o.Record.Phase == Recovering || o.Record.Phase == Aborting, "uncordons out of turn")
 	case DoFree:
 		must(!o.Record.Out(), "frees the slot while out")
+	case DoFail:
+		late := o.Record.Phase == Rebooting || o.Record.Phase == Recovering
+		must(late && r.Failed && !o.Record.Failed && o.Record.Attempts > 0, "counts a failure out of turn")
 	case DoWait, DoTell, DoTake, DoWrite:
 	}
 	if o.BootIDError != "" {

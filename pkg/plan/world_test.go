@@ -207,7 +207,7 @@ func (w *world) drain(deletes bool) {
 	p := &w.process.pods
 	switch {
 	case p.Work == Done:
-	case w.podsStuck && !(deletes && w.pdb):
+	case w.podsStuck && (!deletes || !w.pdb):
 		*p = DrainState{Work: Running, Message: "1 of 3 pods is left.", Blocked: w.pdb}
 	case p.Work == Running:
 		*p = DrainState{Work: Done, DoneSince: w.now}

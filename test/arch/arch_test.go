@@ -46,6 +46,7 @@ func packages(t *testing.T) []pkg {
 func TestPartsDontReachSideways(t *testing.T) {
 	allowed := map[string][]string{
 		"pkg/agent":    nil, // everything
+		"pkg/circuit":  {"pkg/mirror"},
 		"pkg/lock":     {"pkg/mirror"},
 		"pkg/node":     {"pkg/mirror", "pkg/plan"},
 		"pkg/fleet":    {"pkg/plan"},
