@@ -82,6 +82,8 @@ type Parts struct {
 	ControlPlanes *lock.Group
 	// MaxUnavailable is how many of so many nodes may be out of service, whoever took them out; 0 is no limit.
 	MaxUnavailable func(nodes int) int
+	// LockTTL is how long a slot may go without a renewal; 0: for ever.
+	LockTTL lock.TTL
 	// Circuit stops the whole cluster after failures in a row; nil: nothing does.
 	Circuit *circuit.Breaker
 	// Fleet reads the other nodes; OrderLabel is the label whose value is a node's zone.
@@ -191,7 +193,11 @@ func (a *Agent) sleep(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		d = a.Period
 	}
-	timer := time.NewTimer(min(d, longestSleep))
+	d = min(d, longestSleep)
+	if every := a.LockTTL.Every(); every > 0 {
+		d = min(d, every)
+	}
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

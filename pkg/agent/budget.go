@@ -56,6 +56,9 @@ func (a *Agent) askControlPlane(ctx context.Context, n *corev1.Node) plan.Verdic
 	a.slots.shared = true
 	_, err := a.ControlPlanes.Take(ctx, n.Name, n.UID)
 	if errors.Is(err, lock.ErrTaken) {
+		if held, err := a.ControlPlanes.Held(ctx); err == nil && a.LockTTL > 0 {
+			a.expire(ctx, n, a.ControlPlanes, &a.slots.sharedLease, held)
+		}
 		v.Message = fmt.Sprintf("Another control plane is out of service, and they go one at a time. To see which: kubectl get lease -n %s %s",
 			a.ControlPlanes.Namespace, lock.ControlPlaneSlot)
 		return v

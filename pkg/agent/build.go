@@ -74,6 +74,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 			Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace,
 			Name: "control-plane", Only: lock.ControlPlaneSlot, Slots: 1,
 		},
+		LockTTL:        lock.TTL(c.LockTTL),
 		Circuit:        breaker(c, client),
 		MaxUnavailable: c.MaxUnavailable.Of,
 		LockGroup:      c.LockGroup, LockGroupLabel: c.LockGroupLabel, OrderLabel: c.OrderByLabel, Fleet: others,

@@ -38,6 +38,8 @@ type slots struct {
 	stranger  bool      // an earlier Node's Lease was told of
 	shared    bool      // the control planes' slot may be held
 
+	lease, sharedLease lease
+
 	mu   sync.Mutex
 	last lock.Handover // the last slot that was freed
 }
@@ -97,6 +99,7 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	if !s.matter(o, a.Now()) {
 		s.stop()
 		a.circuit.stop()
+		a.Tell.Metrics.Orphans(0)
 		return plan.Slot{}, nil
 	}
 	s.start(ctx, a.Now)
@@ -111,6 +114,7 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	}
 	s.looked = true
 	held := s.group.FromLeases(leases)
+	a.Tell.Metrics.Orphans(orphans(held))
 	a.noteStranger(n, held)
 	mine, _, ok := lock.Mine(held, n.Name, n.UID)
 	seen := plan.Slot{Held: ok, Name: mine.Name, LeaseUID: string(mine.UID)}
@@ -124,8 +128,10 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 			s.held, s.heldSince = types.UID(seen.LeaseUID), a.Now()
 		}
 		seen.HeldSince = s.heldSince
-		return seen, nil
+		return a.renew(ctx, n, seen), nil
 	}
+	s.lease.sent = time.Time{}
+	a.expire(ctx, n, s.group, &s.lease, held)
 	s.held = ""
 	if err := a.leaveControlPlanes(ctx, n); err != nil {
 		return plan.Slot{Error: fmt.Sprintf("The control planes' slot can't be given back: %v", err)}, nil
@@ -139,7 +145,7 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	if !seen.Free {
 		s.turnAt = time.Time{}
 	}
-	seen.Message = allTaken(s.group, known)
+	seen.Message = allTaken(s.group, known) + orphaned(s.group, held)
 	return seen, nil
 }
 
@@ -150,6 +156,27 @@ func allTaken(g *lock.Group, slots int) string {
 		taken = fmt.Sprintf("All %d slots of lock group %s are taken", slots, g.Name)
 	}
 	return fmt.Sprintf("%s (--concurrency). To see by whom: kubectl get leases -n %s -l %s=%s", taken, g.Namespace, lock.GroupLabel, g.Name)
+}
+
+// orphaned names the slots that nothing frees when their Node is gone.
+func orphaned(g *lock.Group, held []lock.Slot) string {
+	for _, s := range held {
+		if s.Orphan() {
+			return fmt.Sprintf(" Lease %s lost the reference to its owner, so it stays when Node %s is gone. If that node isn't out of service: kubectl delete lease -n %s %s",
+				s.Name, s.Node, g.Namespace, s.Name)
+		}
+	}
+	return ""
+}
+
+func orphans(held []lock.Slot) int {
+	n := 0
+	for _, s := range held {
+		if s.Orphan() {
+			n++
+		}
+	}
+	return n
 }
 
 // join makes the group that the Node's label says this node's own. It doesn't change while a slot of another

@@ -29,6 +29,8 @@ type Config struct {
 	Concurrency Amount
 	// MaxUnavailable is how many nodes of the lock group may be out of service, whoever took them out; zero: no limit.
 	MaxUnavailable Amount
+	// LockTTL is how long a slot may go without a renewal before others free it; 0: for ever, else at least a minute.
+	LockTTL time.Duration
 	// LockGroupLabel is a label key; a node that carries it is in the lock group of its value. "": none.
 	LockGroupLabel string
 	// OrderByLabel is a label key: nodes that share its value go one after another.

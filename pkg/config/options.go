@@ -119,6 +119,11 @@ func lockOptions(c *Config) group {
 				"out: not Ready, cordoned, or about to be; a number or a percentage.",
 		},
 		{
+			name: "lock-ttl", value: duration(&c.LockTTL, 0), def: "0",
+			meaning: "Free the slot of a node that has not renewed it for so long; 0 means never. Danger: a node that can't " +
+				"be reached may still be out of service, so more nodes than --concurrency may be out at once.",
+		},
+		{
 			name: "lock-group", value: dnsLabel(&c.LockGroup, 40), def: "default",
 			meaning: "The group of nodes that this node takes turns with.",
 		},

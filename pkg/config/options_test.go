@@ -90,6 +90,7 @@ func TestAccepted(t *testing.T) {
 		{"--host-root=/host", func(c *Config) { c.HostRoot = "/host" }},
 		{"--failure-threshold=0", func(c *Config) { c.FailureThreshold = 0 }},
 		{"--circuit-reset=1h", func(c *Config) { c.CircuitReset = time.Hour }},
+		{"--lock-ttl=30m", func(c *Config) { c.LockTTL = 30 * time.Minute }},
 		{"--dry-run", func(c *Config) { c.DryRun = true }},
 		{"--dry-run=true", func(c *Config) { c.DryRun = true }},
 		{"--dry-run=false", func(*Config) {}},

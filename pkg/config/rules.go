@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // rule joins several options. It is only looked at when each of them is right by itself.
 type rule struct {
@@ -15,6 +18,10 @@ func rules(c *Config) []rule {
 		{
 			[]string{"back-off", "back-off-max"}, c.BackOff > c.BackOffMax,
 			fmt.Sprintf("%v is longer than --back-off-max, %v", c.BackOff, c.BackOffMax),
+		},
+		{
+			[]string{"lock-ttl"}, c.LockTTL > 0 && c.LockTTL < time.Minute,
+			fmt.Sprintf("%v is not allowed: 0, or at least 1m", c.LockTTL),
 		},
 		{
 			[]string{"on-drain-timeout", "drain-timeout"}, c.OnDrainTimeout != "abort" && c.DrainTimeout == 0,

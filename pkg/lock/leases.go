@@ -260,7 +260,7 @@ func (g *Group) slot(l *coordinationv1.Lease) (Slot, bool) {
 	if !ok {
 		return Slot{}, false
 	}
-	s := Slot{Name: l.Name, Index: i, UID: l.UID, Node: holder(l), Created: l.CreationTimestamp.Time}
+	s := Slot{Name: l.Name, Index: i, UID: l.UID, Node: holder(l), Created: l.CreationTimestamp.Time, Version: l.ResourceVersion}
 	s.Slots, _ = strconv.Atoi(l.Annotations[SlotsAnnotation]) // absent or changed by hand: not known
 	for _, owner := range l.OwnerReferences {
 		if owner.Kind == "Node" && owner.Name == s.Node {

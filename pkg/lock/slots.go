@@ -36,7 +36,12 @@ type Slot struct {
 	Created time.Time
 	// Slots is how many slots the group had when this one was taken; 0: its taker didn't say.
 	Slots int
+	// Version is the Lease's resourceVersion: it changes with every renewal.
+	Version string
 }
+
+// Orphan reports whether the Lease has lost the reference to its holder's Node: then nothing frees it when that is gone.
+func (s Slot) Orphan() bool { return s.NodeUID == "" }
 
 // ControlPlaneSlot is the Lease that all control planes of the cluster share, whatever their lock groups.
 const ControlPlaneSlot = "rebootd-control-plane"

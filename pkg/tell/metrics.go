@@ -16,6 +16,7 @@ type Metrics struct {
 	phase     *prometheus.GaugeVec
 	blocked   *prometheus.GaugeVec
 	slotHeld  prometheus.Gauge
+	orphans   prometheus.Gauge
 	lastCheck prometheus.Gauge
 	drains    *prometheus.CounterVec
 	reboots   *prometheus.CounterVec
@@ -43,6 +44,8 @@ func NewMetrics(reg prometheus.Registerer, node, version string) *Metrics {
 		phase:    gauges("rebootd_phase", "1 for the phase that this node is in, 0 for the others.", "phase"),
 		blocked:  gauges("rebootd_blocked", "1 for the reason that this node waits for while a reboot is wanted.", "reason"),
 		slotHeld: gauge("rebootd_slot_held", "1 while this node holds a slot of its lock group."),
+		orphans: gauge("rebootd_orphaned_slots",
+			"How many slots that this node waits for have lost the reference to their owner; nothing frees them when it is gone."),
 		lastCheck: gauge("rebootd_last_check_seconds",
 			"When this agent last looked whether a reboot is wanted, in Unix seconds."),
 		drains:  counters("rebootd_drains_total", "Drains that ended, by result.", "result"),
@@ -53,7 +56,7 @@ func NewMetrics(reg prometheus.Registerer, node, version string) *Metrics {
 		}),
 		build: gauges("rebootd_build_info", "1, labelled with the version of this agent.", "version"),
 	}
-	reg.MustRegister(m.required, m.since, m.kured, m.phase, m.blocked, m.slotHeld, m.lastCheck, m.drains, m.reboots, m.out, m.build)
+	reg.MustRegister(m.required, m.since, m.kured, m.phase, m.blocked, m.slotHeld, m.orphans, m.lastCheck, m.drains, m.reboots, m.out, m.build)
 	m.build.WithLabelValues(version).Set(1)
 	for _, r := range []string{"drained", "aborted"} {
 		m.drains.WithLabelValues(r)
@@ -81,6 +84,9 @@ func (m *Metrics) Looked(o plan.Observation, now time.Time) {
 	}
 	m.slotHeld.Set(number(o.Slot.Held))
 }
+
+// Orphans notes how many of the slots that this node waits for have no owner.
+func (m *Metrics) Orphans(n int) { m.orphans.Set(float64(n)) }
 
 // Drained counts a drain that ended.
 func (m *Metrics) Drained(ok bool) {

@@ -54,10 +54,12 @@ type Machine struct {
 	// Threshold is of the circuit, 0: none. CircuitReset is after how long it closes by itself.
 	Threshold    int
 	CircuitReset time.Duration
-	GroupLabel   string
-	DryRun       bool
-	Policy       plan.Policy
-	Period       time.Duration
+	// LockTTL is the slots'.
+	LockTTL    time.Duration
+	GroupLabel string
+	DryRun     bool
+	Policy     plan.Policy
+	Period     time.Duration
 	// Parts, if not nil, has the last word on what an agent is made of.
 	Parts func(*Process, *agent.Parts)
 	// Meddle is what becomes of each agent's calls.

@@ -88,7 +88,7 @@ func (m *Machine) parts(p *Process, identity string, log logrus.FieldLogger) age
 		},
 		LockGroup: "default", LockGroupLabel: m.GroupLabel, Fleet: reader,
 		ControlPlanes:  &lock.Group{Leases: leases, Namespace: "ns", Name: "control-plane", Only: lock.ControlPlaneSlot, Slots: 1},
-		MaxUnavailable: func(int) int { return maxUnavailable }, Circuit: breaker,
+		MaxUnavailable: func(int) int { return maxUnavailable }, Circuit: breaker, LockTTL: lock.TTL(m.LockTTL),
 		Drainer: p, Rebooter: p, Sentinels: []agent.Sentinel{m}, Gates: []agent.Gate{m}, BootID: m.BootID,
 		Policy: m.Policy, Period: m.Period, DryRun: m.DryRun,
 		Tell: &tell.Teller{Log: log, Events: p, Metrics: tell.NewMetrics(prometheus.NewRegistry(), m.Name, "test"), Now: time.Now},

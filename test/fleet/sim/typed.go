@@ -11,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/rebootd/rebootd/pkg/lock"
 )
 
 // pointer is a pointer to an object of type T.
@@ -180,3 +182,11 @@ func ConfigMap(name string, data map[string]string) *corev1.ConfigMap {
 
 // Data is what a ConfigMap holds.
 func Data(o Object) map[string]string { return o.(*corev1.ConfigMap).Data }
+
+// OrphanedSlot is a slot whose owner was deleted without it.
+func OrphanedSlot(name, group, holder string) *coordinationv1.Lease {
+	return &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns", Labels: map[string]string{lock.GroupLabel: group}},
+		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder},
+	}
+}
