@@ -240,7 +240,9 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 	}
 	again, err := a.act(ctx, n, o, step)
 	if err != nil {
-		return a.trouble.with(err, a.Now())
+		again := a.trouble.with(err, a.Now())
+		a.tellTrouble(ctx, n, o, step, err)
+		return again
 	}
 	a.trouble.over(a.Now())
 	return again

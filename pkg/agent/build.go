@@ -103,6 +103,11 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 func connect(c config.Config, version string, log logrus.FieldLogger) (kubernetes.Interface, *fleet.Reader, error) {
 	// The API machinery logs through klog; its lines belong into this stream, where they are seldom wanted.
 	klog.SetLogger(funcr.New(func(_, args string) { log.Debug(args) }, funcr.Options{}))
+	if c.Kubeconfig != "" {
+		if _, err := clientcmd.LoadFromFile(c.Kubeconfig); err != nil { // its words are a decoder's
+			return nil, nil, fmt.Errorf("--kubeconfig: %q is no kubeconfig, a YAML file with clusters, users and contexts", c.Kubeconfig)
+		}
+	}
 	rc, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	if err != nil && c.Kubeconfig == "" {
 		return nil, nil, fmt.Errorf("this is not a pod with a service account, so --kubeconfig must say how to reach the API server: %w", err)
@@ -140,7 +145,7 @@ func breaker(c config.Config, client kubernetes.Interface) *circuit.Breaker {
 // rebooter is the configured way to reboot, and the check whether it could work.
 func rebooter(c config.Config, machine *host.Host) (Rebooter, func() error, error) {
 	if c.RebootMethod == "signal" {
-		return host.Signal{Host: machine, Number: c.RebootSignal}, func() error { return nil }, nil
+		return host.Signal{Host: machine, Number: c.RebootSignal}, machine.CheckSignal, nil
 	}
 	argv, err := host.ParseCommand(c.RebootCommand)
 	if err != nil {
@@ -182,7 +187,7 @@ func identity(machine *host.Host) string {
 func policy(c config.Config) plan.Policy {
 	return plan.Policy{
 		DrainDelay: c.DrainDelay, DrainTimeout: c.DrainTimeout, OnDrainTimeout: plan.OnDrainTimeout(c.OnDrainTimeout),
-		RebootDelay: c.RebootDelay, RebootTimeout: c.RebootTimeout, RebootAttempts: c.RebootAttempts, RetryDelay: 10 * time.Second,
+		RebootDelay: c.RebootDelay, RebootTimeout: c.RebootTimeout, RebootAttempts: c.RebootAttempts, CommandTimeout: c.CommandTimeout, RetryDelay: 10 * time.Second,
 		SteadyTime: c.SteadyTime, SettleTime: max(c.SettleTime, c.LockReleaseDelay),
 		GateGrace: c.GateGrace, TurnTime: 10 * time.Minute,
 		BackOff: c.BackOff, BackOffMax: c.BackOffMax,

@@ -78,7 +78,7 @@ func (d *drainWork) start(a *Agent, way drain.Way) {
 	}()
 }
 
-// stop ends a drain, and forgets one that has ended. It returns when no further eviction can be sent.
+// stop ends a drain, and forgets one that has ended, but for what it said last. It returns when no further eviction can be sent.
 func (d *drainWork) stop() {
 	if d.cancel == nil {
 		return
@@ -86,7 +86,7 @@ func (d *drainWork) stop() {
 	d.cancel()
 	<-d.ended
 	d.cancel = nil
-	d.set(plan.DrainState{})
+	d.set(plan.DrainState{Message: d.state().Message})
 }
 
 func progress(p drain.Progress) string {
@@ -209,14 +209,21 @@ func (c *commandWork) start(a *Agent, n *corev1.Node) {
 // describe tells how the command ended, and returns its failure.
 func describe(a *Agent, n *corev1.Node, res host.Result) string {
 	log := a.Log.WithFields(logrus.Fields{
-		"method": a.Rebooter.String(), "exit_code": res.ExitCode, "output": res.Output,
-		"seconds": res.Duration.Round(time.Millisecond).Seconds(),
+		"method": a.Rebooter.String(), "output": res.Output, "seconds": res.Duration.Round(time.Millisecond).Seconds(),
 	})
+	if res.Exited {
+		log = log.WithField("exit_code", res.ExitCode)
+	}
 	if res.Err != nil {
 		log = log.WithError(res.Err)
 	}
-	if !res.Failed() {
+	switch {
+	case res.Err == nil:
 		log.Info("The reboot command was given.")
+		return ""
+	case !res.Failed():
+		log.Warn("The reboot command was given; how it ended isn't known.")
+		a.Tell.Happened(n, plan.Rebooting, plan.RebootIssued, fmt.Sprintf("The reboot command was given; how it ended isn't known: %v", res.Err))
 		return ""
 	}
 	message := res.Err.Error()

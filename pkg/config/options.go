@@ -71,7 +71,7 @@ func clusterOptions(c *Config) group {
 			meaning: "The name of the node that this agent runs on.",
 		},
 		{
-			name: "kubeconfig", value: text(&c.Kubeconfig, "path"), defText: "the pod's service account",
+			name: "kubeconfig", value: readable(&c.Kubeconfig), defText: "the pod's service account",
 			meaning: "The kubeconfig file to reach the API server with.",
 		},
 		{
@@ -258,7 +258,8 @@ func commandOptions(c *Config) group {
 		},
 		{
 			name: "command-timeout", value: duration(&c.CommandTimeout, time.Second), def: "2m",
-			meaning: "How long a command may run before it is killed and counts as failed.",
+			meaning: "How long a command may run. A reboot command that takes longer is left to run, for it may yet " +
+				"reboot the machine.",
 		},
 		{
 			name: "host-root", value: absolutePath(&c.HostRoot), def: "/",
@@ -282,7 +283,7 @@ func outputOptions(c *Config) group {
 			meaning: "The form of the log's lines.",
 		},
 		{
-			name: "metrics-host", value: text(&c.MetricsHost, "address"), defText: "all addresses",
+			name: "metrics-host", value: address(&c.MetricsHost), defText: "all addresses",
 			meaning: "The address to serve metrics on.",
 		},
 		{

@@ -53,7 +53,7 @@ func TestAccepted(t *testing.T) {
 		want func(*Config)
 	}{
 		{"--node-name=a.b", func(c *Config) { c.NodeName = "a.b" }},
-		{"--kubeconfig=rel/ative", func(c *Config) { c.Kubeconfig = "rel/ative" }},
+		{"--kubeconfig=options.go", func(c *Config) { c.Kubeconfig = "options.go" }},
 		{"--namespace=kube-system", func(c *Config) { c.Namespace = "kube-system" }},
 		{"--reboot-sentinel=/sentinel/x", func(c *Config) { c.RebootSentinel = "/sentinel/x" }},
 		{"--period=1h", func(c *Config) { c.Period = time.Hour }},
@@ -137,7 +137,7 @@ func TestRefused(t *testing.T) {
 	for _, tt := range []struct{ arg, want string }{
 		{"--node-name=", `--node-name: "" is not allowed: lower-case letters`},
 		{"--node-name=N1", `--node-name: "N1" is not allowed: lower-case letters`},
-		{"--node-id=n2", "--node-name and --node-id: are the same option but have different values"},
+		{"--node-id=n2", "--node-name and --node-id: are the same option but have different values, \"n1\" and \"n2\""},
 		{"--namespace=a.b", `--namespace: "a.b" is not allowed: 1 to 63 lower-case letters`},
 		{"--reboot-sentinel=reboot", `--reboot-sentinel: "reboot" is not allowed: an absolute path`},
 		{"--boot-id-file=", `--boot-id-file: "" is not allowed: an absolute path`},

@@ -210,7 +210,8 @@ func (p *parser) lookup(o option) (string, []string) {
 			case len(values) == 0:
 				source, values = other, others
 			case len(others) > 0 && !slices.Equal(values, others):
-				p.complain(o.name, "%s and %s: are the same option but have different values", source, other)
+				p.complain(o.name, "%s and %s: are the same option but have different values, %q and %q", source, other,
+					strings.Join(values, ","), strings.Join(others, ","))
 			}
 		}
 		if len(values) > 0 {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -27,6 +29,27 @@ type value struct {
 // text takes anything.
 func text(to *string, placeholder string) value {
 	return checked(to, placeholder, func(string) error { return nil })
+}
+
+// readable takes the path of a file that can be read now.
+func readable(to *string) value {
+	return checked(to, "path", func(s string) error {
+		file, err := os.Open(s)
+		if err != nil {
+			return fmt.Errorf("a file that can be read: %w", err)
+		}
+		return file.Close()
+	})
+}
+
+// address takes an IP address or a host name.
+func address(to *string) value {
+	return checked(to, "address", func(s string) error {
+		if net.ParseIP(s) == nil && len(validation.IsDNS1123Subdomain(s)) > 0 {
+			return errors.New("an IP address or a host name, without a port")
+		}
+		return nil
+	})
 }
 
 // checked takes a text that passes check.

@@ -77,6 +77,18 @@ func (h *Host) SignalInit(sig int) error {
 	if sig < 1 || sig > sigMax {
 		return fmt.Errorf("no signal has the number %d: --reboot-signal is 1 to %d", sig, sigMax)
 	}
+	if err := h.CheckSignal(); err != nil {
+		return err
+	}
+	err := h.kill(1, syscall.Signal(sig))
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("needs hostPID and root with CAP_KILL; or set --reboot-method=command: %w", err)
+	}
+	return err
+}
+
+// CheckSignal says why SignalInit could not work, as far as that can be known without a signal.
+func (h *Host) CheckSignal() error {
 	comm, err := h.checkInit()
 	if err != nil {
 		return err
@@ -84,11 +96,7 @@ func (h *Host) SignalInit(sig int) error {
 	if comm != "systemd" && comm != "init" {
 		return fmt.Errorf("PID 1 is %q, not systemd or init: the pod needs hostPID: true, or set --reboot-method=command", comm)
 	}
-	err = h.kill(1, syscall.Signal(sig))
-	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("needs hostPID and root with CAP_KILL; or set --reboot-method=command: %w", err)
-	}
-	return err
+	return nil
 }
 
 // signalName returns a signal's name as kill -l gives it, or its number in words.

@@ -135,10 +135,22 @@ func (g *Group) Take(ctx context.Context, node string, uid types.UID) (*coordina
 		return nil, errors.Join(ErrTaken, g.Free(ctx, mine.Name, mine.UID))
 	case ok:
 		return leases[mine.UID], nil
-	case createErr == nil || apierrors.IsAlreadyExists(createErr):
-		return nil, ErrTaken // somebody was quicker, or freed it again
+	case createErr == nil:
+		return nil, ErrTaken // freed again
+	case apierrors.IsAlreadyExists(createErr):
+		return nil, g.inTheWay(ctx, g.leaseName(i))
 	}
 	return nil, g.explain("create", createErr)
+}
+
+// inTheWay tells a slot that somebody else was quicker to take from a Lease that only has its name.
+func (g *Group) inTheWay(ctx context.Context, name string) error {
+	l, err := g.Leases.Get(ctx, name, metav1.GetOptions{})
+	if err == nil && l.Labels[GroupLabel] != g.Name {
+		return fmt.Errorf("the Lease %s/%s is in the way: it has a slot's name, but not its label %s; rename or delete it",
+			g.Namespace, name, g.selector())
+	}
+	return ErrTaken
 }
 
 // giveBack frees what this node holds beyond its one slot.

@@ -6,6 +6,8 @@ package mirror
 import (
 	"context"
 	"errors"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -152,6 +154,9 @@ func (m *Mirror[T]) Drop(uid types.UID) {
 }
 
 func (m *Mirror[T]) note(err error) {
+	if failed := (*url.Error)(nil); errors.As(err, &failed) {
+		failed.URL, _, _ = strings.Cut(failed.URL, "?") // its timeout is another one each time
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if (m.err == nil) != (err == nil) {

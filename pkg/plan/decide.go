@@ -14,7 +14,8 @@ func Decide(o Observation, p Policy, now time.Time) Action {
 		return refuse(o, fmt.Sprintf("There is no Node %s. Nothing is done until there is one.", o.Node.Name))
 	case o.RecordError != "":
 		return refuse(o, fmt.Sprintf("The record in annotation rebootd.io/state can't be read: %s. Nothing is done until it is "+
-			"put right; to start afresh: kubectl annotate node %s rebootd.io/state-", o.RecordError, o.Node.Name))
+			"put right. To begin afresh, without a reboot as long as the hold is there: kubectl annotate node %s rebootd.io/hold=repair rebootd.io/state-; "+
+			"if the node is cordoned and shouldn't be: kubectl uncordon %s", o.RecordError, o.Node.Name, o.Node.Name))
 	case o.BootIDError != "":
 		return refuse(o, fmt.Sprintf("The boot ID can't be read: %s. Nothing is done without it.", o.BootIDError))
 	}
@@ -35,6 +36,9 @@ func Decide(o Observation, p Policy, now time.Time) Action {
 // idle: in service and nothing under way. A slot still held is what a crash left; it goes first.
 func idle(o Observation, now time.Time) Action {
 	switch {
+	case o.Slot.Held && o.Record.Phase == "" && o.Node.Unschedulable:
+		return refuse(o, fmt.Sprintf("This node holds slot %s and is cordoned, but its record is gone, so it can't be known whose the cordon is. "+
+			"The slot is kept until somebody says that the node is in service: kubectl uncordon %s", o.Slot.Name, o.Node.Name))
 	case o.Slot.Held:
 		return free(cmp.Or(o.Record.Reason, o.Wanted.Reason), "The node is in service; its slot is freed.")
 	case o.Wanted.Answer == Yes:
@@ -205,6 +209,10 @@ func command(o Observation, p Policy, now time.Time) Action {
 	switch {
 	case !o.Node.Unschedulable && !o.Command.Doubt:
 		return cordon(o, now) // a person uncordoned it: there may be pods again
+	case o.Command.Work == Doubtful && now.Before(o.Record.LastAttempt.Add(p.CommandTimeout)):
+		again := o.Record.LastAttempt.Add(p.CommandTimeout)
+		return within(say(o, RebootIssued, fmt.Sprintf(
+			"An earlier agent may have given the reboot command; if the machine doesn't go down, it is given again at %s.", stamp(again)), now), again.Sub(now))
 	case o.Command.Work == NotStarted:
 		return Action{Do: DoReboot, Reason: RebootIssued, Message: fmt.Sprintf(
 			"Running the reboot command (attempt %d of %d).", o.Record.Attempts, p.RebootAttempts)}

@@ -226,6 +226,7 @@ func judge(o Observation, a Action) []string {
 		must(o.Record.Phase == Recovering || o.Record.Phase == Aborting, "uncordons out of turn")
 	case DoFree:
 		must(!o.Record.Out(), "frees the slot while out")
+		must(o.Record.Phase != "" || !o.Node.Unschedulable, "frees the slot of a cordoned node without a record")
 	case DoFail:
 		late := o.Record.Phase == Rebooting || o.Record.Phase == Recovering
 		must(late && r.Failed && !o.Record.Failed && o.Record.Attempts > 0, "counts a failure out of turn")

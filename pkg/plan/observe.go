@@ -154,6 +154,8 @@ type Policy struct {
 	RebootDelay    time.Duration
 	RebootTimeout  time.Duration
 	RebootAttempts int
+	// CommandTimeout is how long a reboot command may run that an earlier process may have begun.
+	CommandTimeout time.Duration
 	// RetryDelay is between two attempts of a reboot command that failed.
 	RetryDelay time.Duration
 	// SteadyTime is how long the node must be healthy without a break before it is uncordoned.
