@@ -26,11 +26,6 @@ type value struct {
 	set         func(string) error
 }
 
-// text takes anything.
-func text(to *string, placeholder string) value {
-	return checked(to, placeholder, func(string) error { return nil })
-}
-
 // readable takes the path of a file that can be read now.
 func readable(to *string) value {
 	return checked(to, "path", func(s string) error {

@@ -14,7 +14,7 @@ func Decide(o Observation, p Policy, now time.Time) Action {
 		return refuse(o, fmt.Sprintf("There is no Node %s. Nothing is done until there is one.", o.Node.Name))
 	case o.RecordError != "":
 		return refuse(o, fmt.Sprintf("The record in annotation rebootd.io/state can't be read: %s. Nothing is done until it is "+
-			"put right. To begin afresh, without a reboot as long as the hold is there: kubectl annotate node %s rebootd.io/hold=repair rebootd.io/state-; "+
+			"put right. To begin afresh, without a reboot as long as the hold is there: kubectl annotate node %s rebootd.io/state- rebootd.io/hold=repair; "+
 			"if the node is cordoned and shouldn't be: kubectl uncordon %s", o.RecordError, o.Node.Name, o.Node.Name))
 	case o.BootIDError != "":
 		return refuse(o, fmt.Sprintf("The boot ID can't be read: %s. Nothing is done without it.", o.BootIDError))

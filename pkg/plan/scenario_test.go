@@ -163,7 +163,7 @@ func (w *world) policySetting(args []string) error {
 	}
 	settings := map[string]*time.Duration{
 		"command-timeout": &w.policy.CommandTimeout,
-		"drain-delay": &w.policy.DrainDelay, "reboot-delay": &w.policy.RebootDelay, "settle-time": &w.policy.SettleTime,
+		"drain-delay":     &w.policy.DrainDelay, "reboot-delay": &w.policy.RebootDelay, "settle-time": &w.policy.SettleTime,
 		"drain-timeout": &w.policy.DrainTimeout, "back-off-max": &w.policy.BackOffMax,
 	}
 	d, err := time.ParseDuration(args[1])

@@ -32,7 +32,7 @@ func (m *machine) agent(flags ...string) *process {
 		"--node-name=" + m.name, "--kubeconfig=" + m.f.Kubeconfig(), "--namespace=" + m.namespace,
 		"--lock-group-label=" + groupLabel,
 		"--reboot-sentinel=" + m.sentinel(), "--boot-id-file=" + m.path("boot-id"),
-		"--command-namespace=own", "--reboot-command=" + m.rebootCommand(), "--steady-time=100ms", "--back-off=1s",
+		"--command-namespace=own", "--reboot-command=" + m.rebootCommand(), "--command-timeout=3s", "--steady-time=100ms", "--back-off=1s",
 		"--period=1s", "--metrics-host=127.0.0.1", fmt.Sprintf("--metrics-port=%d", p.port),
 	}, flags...)
 	p.start(m.f.binary, args)
