@@ -91,6 +91,7 @@ func (b *box) parts(p *sim.Process, parts *agent.Parts) {
 	log.SetLevel(logrus.PanicLevel)
 	parts.Log = log
 	parts.Tell = &tell.Teller{Log: log, Metrics: b.metrics, Now: parts.Now}
+	b.w.rules.started(b, p)
 	p.Client.Forget()
 	p.Client.Due = b.due(p.Number)
 	if b.w.mutant != nil {
@@ -103,7 +104,6 @@ func (b *box) run() {
 	for b.w.ctx.Err() == nil {
 		p := b.Start()
 		b.Set(func() { b.running = p })
-		b.w.rules.started(b, p)
 		if !b.live(p) {
 			return
 		}

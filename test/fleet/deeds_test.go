@@ -112,6 +112,7 @@ func (w *world) outage(*box) {
 	w.mu.Unlock()
 	for _, b := range w.boxes {
 		b.endWatches(watch.Event{})
+		time.Sleep(w.chance.between(0, time.Millisecond))
 	}
 }
 
@@ -138,8 +139,12 @@ func (w *world) freeze(b *box) {
 	b.Set(func() { b.lagUntil = time.Now().Add(d) })
 }
 
-func (w *world) cordon(b *box)   { w.schedulable(b, `{"spec":{"unschedulable":true}}`, "a person cordons it") }
-func (w *world) uncordon(b *box) { w.schedulable(b, `{"spec":{"unschedulable":null}}`, "a person uncordons it") }
+func (w *world) cordon(b *box) {
+	w.schedulable(b, `{"spec":{"unschedulable":true}}`, "a person cordons it")
+}
+func (w *world) uncordon(b *box) {
+	w.schedulable(b, `{"spec":{"unschedulable":null}}`, "a person uncordons it")
+}
 
 func (w *world) schedulable(b *box, patch, what string) {
 	if b.Node().UID != "" {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ func TestMain(m *testing.M) {
 	klog.SetLogger(logr.Discard())
 	// One thread makes the order of events the seed's own, and is quicker than two that wait for each other.
 	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(400)
 	os.Exit(m.Run())
 }
 
@@ -36,6 +38,8 @@ func budget() time.Duration {
 		return *duration
 	case testing.Short():
 		return 5 * time.Second
+	case raceDetector:
+		return 30 * time.Second
 	default:
 		return time.Minute
 	}

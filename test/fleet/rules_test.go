@@ -3,7 +3,7 @@ package fleet
 import (
 	"maps"
 	"slices"
-	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,8 +26,10 @@ type rules struct {
 	mu            sync.Mutex
 	steps, checks int
 	nodes         map[string]*truth
-	// slots is how many the running agent of each node may count on.
+	// slots is how many the running agent of each node may count on, asked how many the one that made a Lease could.
 	slots map[string]int
+	asked map[*sim.Client]int
+	may   map[string]int
 }
 
 // truth is what is so of a Node, whatever its record says.
@@ -41,25 +43,28 @@ type truth struct {
 	bootsOut int
 	// excused is that a person took its slot while it was out: it doesn't count until it is in again.
 	excused bool
+	// sharedExcused is the same of the slot that all control planes share.
+	sharedExcused bool
 	// lostAt is when.
 	lostAt time.Time
 	record plan.Record
+	// taken are the slots that persons took from it, and when.
+	taken map[string]time.Time
 }
 
 // inFlight is how long something that was proved may be on its way to the one who acts on it.
 const inFlight = 12 * time.Second
 
 func newRules(w *world) *rules {
-	return &rules{w: w, boxes: map[string]*box{}, nodes: map[string]*truth{}, slots: map[string]int{}}
+	return &rules{w: w, boxes: map[string]*box{}, nodes: map[string]*truth{}, slots: map[string]int{},
+		asked: map[*sim.Client]int{}, may: map[string]int{}}
 }
 
 // started notes an agent's configuration.
-func (r *rules) started(b *box, _ *sim.Process) {
-	var n int
-	b.Set(func() { n = b.Slots })
+func (r *rules) started(b *box, p *sim.Process) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.boxes[b.Name], r.slots[b.Name] = b, n
+	r.boxes[b.Name], r.slots[b.Name], r.asked[p.Client] = b, b.Slots, b.Slots
 }
 
 // changed looks at a write. The server is locked.
@@ -82,7 +87,7 @@ func (r *rules) node(c sim.Change) {
 	}
 	switch c.Type {
 	case watch.Added:
-		r.nodes[name] = &truth{group: group(after)}
+		r.nodes[name] = &truth{group: group(after), taken: map[string]time.Time{}}
 		return
 	case watch.Deleted:
 		delete(r.nodes, name)
@@ -182,8 +187,11 @@ func (t *truth) out() bool { return t.cordon == plan.CordonOurs || t.record.Out(
 // covered: who is out holds the slot that its record names.
 func (r *rules) covered(name string, n *corev1.Node, t *truth) {
 	if !t.out() {
-		t.excused = false
+		t.excused, t.sharedExcused = false, false
 		return
+	}
+	if at, ok := t.taken[t.record.LeaseUID]; ok && time.Since(at) < inFlight {
+		t.excused = true // it was proved to be held, and the cordon was on its way
 	}
 	r.check(t.excused || r.holds(n, t.record), name, "P5: out of service without a slot; record %s", t.record)
 }
@@ -201,7 +209,17 @@ func (r *rules) lease(c sim.Change) {
 		r.check(c.By.Name == holder, c.By.Name, "P5: writes to %s, which %s holds", l.Name, holder)
 		r.w.tell(c.By.Name, "%s slot %s %s", map[watch.EventType]string{watch.Added: "takes", watch.Deleted: "frees", watch.Modified: "hands on"}[c.Type], l.Name, l.UID)
 	}
+	if c.Type == watch.Added {
+		r.may[string(l.UID)] = r.asked[c.By]
+	}
 	mine := t != nil && t.record.LeaseUID == string(l.UID)
+	if l.Name == lock.ControlPlaneSlot && c.Type == watch.Deleted && t != nil {
+		r.check(c.By == nil || !t.out(), holder, "P5: frees the control planes' slot while it is out of service: %s", t.record)
+		t.sharedExcused = t.out()
+	}
+	if c.Type == watch.Deleted && c.By == nil && t != nil {
+		t.taken[string(l.UID)] = time.Now()
+	}
 	if c.Type != watch.Deleted || !mine {
 		return
 	}
@@ -220,15 +238,14 @@ func (r *rules) most() {
 		may[t.group] = max(may[t.group], r.slots[name])
 		if t.out() && !t.excused {
 			out[t.group] = append(out[t.group], name)
-			if b := r.boxes[name]; fleet.ControlPlane(b.labels) {
+			if b := r.boxes[name]; fleet.ControlPlane(b.labels) && !t.sharedExcused {
 				controlPlanes++
 			}
 		}
 	}
 	for _, o := range r.w.server.Objects(sim.LeaseKind) {
 		g, _ := lock.GroupOf(o.GetName())
-		n, _ := strconv.Atoi(o.GetAnnotations()[lock.SlotsAnnotation])
-		may[g] = max(may[g], n)
+		may[g] = max(may[g], r.may[string(o.GetUID())])
 	}
 	for _, g := range slices.Sorted(maps.Keys(out)) {
 		slices.Sort(out[g])
@@ -280,7 +297,7 @@ func (r *rules) disrupts(b *box, phase plan.Phase, what string) {
 	if t == nil || n.UID == "" || time.Since(t.lostAt) < inFlight {
 		return // a person was quicker than the answer that it goes by
 	}
-	r.check(record.Phase == phase && record.BootID == boot, b.Name, "P2: %s in %s with record %s", what, boot, record)
+	r.check(record.Phase == phase && strings.HasPrefix(record.BootID, boot), b.Name, "P2: %s in %s with record %s", what, boot, record)
 	r.check(lease != nil && string(lease.UID) == record.LeaseUID && lease.OwnerReferences[0].UID == n.UID, b.Name, "P2: %s without its slot: record %s", what, record)
 }
 

@@ -139,6 +139,7 @@ func (w *world) heal() {
 	w.tell("world", "from now on nothing goes wrong any more")
 	for _, b := range w.boxes {
 		b.heal()
+		time.Sleep(w.chance.between(0, 5*time.Millisecond)) // nothing happens in the same instant
 	}
 	w.server.Collect()
 	why := "?"
@@ -161,6 +162,7 @@ func (w *world) heal() {
 // persons do what only persons can: they power cycle what rebootd says will not come back by itself.
 func (w *world) persons() {
 	for _, b := range w.boxes {
+		time.Sleep(w.chance.between(0, time.Millisecond))
 		if b.Told().Reason == string(plan.RebootTimedOut) && b.isUp() {
 			b.order(powerCut)
 		}
@@ -181,6 +183,11 @@ func (w *world) unrest() string {
 		}
 		if n := b.Node(); len(n.Labels["rebootd.io/reboot-required"]) > 0 {
 			return b.Name + " has the label still"
+		}
+		var busy bool
+		b.Set(func() { busy = !b.up || b.Wanted != plan.No })
+		if busy {
+			return b.Name + " is down, or wants a reboot"
 		}
 	}
 	return ""
