@@ -39,6 +39,9 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 	case plan.DoTake:
 		return a.take(ctx, n)
 	case plan.DoFree:
+		if a.doubtful == n.ResourceVersion {
+			return time.Second, a.overtake(ctx, n, tale)
+		}
 		return atOnce, a.free(ctx, n, o, step)
 	case plan.DoDrain, plan.DoReboot:
 		return step.Again, a.work(ctx, n, o, step)
@@ -78,6 +81,7 @@ func (a *Agent) write(n *corev1.Node, o plan.Observation, step plan.Action, do f
 		if apierrors.IsConflict(err) {
 			return nil
 		}
+		a.doubtful = n.ResourceVersion
 		if announces(o.Record, step.Record) {
 			a.command.hope(step.Record)
 		}
@@ -90,6 +94,21 @@ func (a *Agent) write(n *corev1.Node, o plan.Observation, step plan.Action, do f
 		a.wrote(o.Record, step.Record)
 	}
 	a.Tell.Say(n, phase, step.Reason, step.Message)
+	return nil
+}
+
+// overtake makes sure that a write whose outcome is unknown doesn't come any more, by one that makes its version an old one. The API
+// server may carry out a request long after its sender gave up: a cordon must not come when the slot is gone.
+func (a *Agent) overtake(ctx context.Context, n *corev1.Node, tale node.Tale) error {
+	after, err := a.Writer.Tell(ctx, n, tale)
+	if err != nil {
+		a.unsettled = true
+		if apierrors.IsConflict(err) {
+			return nil
+		}
+		return err
+	}
+	a.self.Put(after)
 	return nil
 }
 

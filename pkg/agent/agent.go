@@ -130,6 +130,8 @@ type Agent struct {
 	trouble trouble
 
 	unsettled bool // a write's outcome is unknown: read before anything else
+	// doubtful is the version of the Node that such a write was made on: as long as the Node has it, the write may still come.
+	doubtful string
 }
 
 // New returns an agent. It does nothing before Run.
@@ -140,7 +142,8 @@ func New(p Parts) *Agent {
 		woken: make(chan struct{}, 1),
 	}
 	a.claim.me = p.Identity
-	a.slots.shared = true // an earlier process may have left it
+	a.slots.shared = true // an earlier process may have left it, or have asked for it
+	a.slots.lateUntil = p.Now().Add(lateTake)
 	a.trouble.log, a.trouble.chance = p.Log, p.Chance
 	a.why.Store("not looked yet")
 	a.beat.Store(p.Now().UnixNano())

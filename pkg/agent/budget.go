@@ -81,6 +81,8 @@ func (a *Agent) leaveControlPlanes(ctx context.Context, n *corev1.Node) error {
 	if !a.slots.shared || a.DryRun || !fleet.ControlPlane(n.Labels) {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	if err := a.ControlPlanes.Release(ctx, n.Name, n.UID); err != nil {
 		return err
 	}

@@ -98,6 +98,31 @@ func TestSharedSlotIsNotForgotten(t *testing.T) {
 	})
 }
 
+// A control plane whose group's slot a person frees in mid-reboot keeps the shared one until it is back.
+func TestSharedSlotIsKeptWhileOut(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		s := sim.NewServer()
+		m := controlPlanes(t, s, 1)[0]
+		m.Silent = true
+		go m.Live(ctx)
+		m.Reaches(plan.Rebooting)
+		m.Pass(time.Minute)
+		if err := s.Remove(nil, sim.LeaseKind, m.Lease().Name, nil); err != nil {
+			t.Fatal(err)
+		}
+		m.Pass(time.Minute)
+		if _, err := s.Get(sim.LeaseKind, lock.ControlPlaneSlot); err != nil || !m.Record().Out() {
+			t.Errorf("%v, record %s", err, m.Record())
+		}
+		m.Down <- struct{}{}
+		m.Back(1)
+		m.Pass(time.Minute)
+		if left, _ := s.List(sim.LeaseKind, nil); len(left) != 0 {
+			t.Errorf("left: %v", left)
+		}
+	})
+}
+
 // With --max-unavailable, a node that a person has cordoned and one that isn't Ready count.
 func TestMaxUnavailable(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {

@@ -133,8 +133,10 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	s.lease.sent = time.Time{}
 	a.expire(ctx, n, s.group, &s.lease, held)
 	s.held = ""
-	if err := a.leaveControlPlanes(ctx, n); err != nil {
-		return plan.Slot{Error: fmt.Sprintf("The control planes' slot can't be given back: %v", err)}, nil
+	if !o.Record.Out() { // else it is lost with the group's slot, but not yet free
+		if err := a.leaveControlPlanes(ctx, n); err != nil {
+			return plan.Slot{Error: fmt.Sprintf("The control planes' slot can't be given back: %v", err)}, nil
+		}
 	}
 	if s.refused != "" && a.Now().Before(s.turnAt) {
 		return plan.Slot{Error: s.refused}, nil

@@ -17,7 +17,7 @@ type Call struct {
 	Kind Kind
 	// Name is the object's; empty for a list or a watch.
 	Name string
-	// Number counts this client's calls, from 1.
+	// Number counts this client's calls of this verb and kind, from 1.
 	Number int
 	// Initial is whether a watch is to begin with the present state.
 	Initial bool
@@ -51,7 +51,7 @@ type Client struct {
 	server  *Server
 	mu      sync.Mutex
 	calls   []Call
-	made    int
+	made    map[Call]int
 	watches []*watcher
 	// KeepCalls remembers every call, for Calls.
 	keepCalls bool
@@ -85,8 +85,12 @@ func (c *Client) Calls() []Call {
 
 func (c *Client) outcome(this Call) Outcome {
 	c.mu.Lock()
-	c.made++
-	this.Number = c.made
+	if c.made == nil {
+		c.made = map[Call]int{}
+	}
+	like := Call{Verb: this.Verb, Kind: this.Kind}
+	c.made[like]++
+	this.Number = c.made[like]
 	if c.keepCalls {
 		c.calls = append(c.calls, this)
 	}

@@ -1,0 +1,73 @@
+package agent_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/rebootd/rebootd/pkg/node"
+	"github.com/rebootd/rebootd/pkg/plan"
+	"github.com/rebootd/rebootd/test/fleet/sim"
+)
+
+// A cordon to which no answer came, and which the API server carries out when the agent has changed its mind, must not find the slot
+// freed. (The agent's next word to the Node would make it a conflict, but that may be long in coming too.)
+func TestLateCordon(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		s := sim.NewServer()
+		m := sim.NewMachine(t, s, "worker")
+		s.Changed = func(sim.Change) {
+			n := s.Objects(sim.NodeKind)["worker"]
+			r, _ := plan.ParseRecord(n.GetAnnotations()[node.StateAnnotation])
+			if r.Out() && s.Objects(sim.LeaseKind)[r.Slot] == nil {
+				t.Errorf("it is out of service without a slot: %s", r)
+			}
+		}
+		late, began := false, time.Now()
+		m.Meddle = func(_ *sim.Process, c sim.Call) sim.Outcome {
+			leases, _ := s.List(sim.LeaseKind, nil)
+			switch {
+			case c.Verb != "patch" || c.Kind != sim.NodeKind:
+				return sim.Outcome{}
+			case late && time.Since(began) < time.Minute:
+				return sim.Outcome{Before: errLost}
+			case late || len(leases) == 0:
+				return sim.Outcome{}
+			}
+			late, began = true, time.Now()
+			m.Set(func() { m.Gate.Open, m.Gate.Reason, m.Gate.Message = false, plan.Held, "Held." })
+			return sim.Outcome{Late: 30 * time.Second}
+		}
+		go m.Live(ctx)
+		m.Until("the cordon is on its way", time.Minute, func() bool { return late })
+		m.Pass(10 * time.Minute)
+		if m.Node().Spec.Unschedulable || m.Lease() != nil {
+			t.Errorf("unschedulable %v, lease %v", m.Node().Spec.Unschedulable, m.Lease())
+		}
+		m.Set(func() { m.Gate.Open = true })
+		m.Back(1)
+	})
+}
+
+// A slot that was asked for before the machine went down, and is created only when its next agent has looked, is given back.
+func TestLateTake(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		s := sim.NewServer()
+		m := sim.NewMachine(t, s, "worker")
+		asked := false
+		m.Meddle = func(_ *sim.Process, c sim.Call) sim.Outcome {
+			if c.Verb != "create" {
+				return sim.Outcome{}
+			}
+			asked = true
+			return sim.Outcome{Late: 50 * time.Second}
+		}
+		go m.Live(ctx)
+		m.Until("the slot is asked for", time.Minute, func() bool { return asked })
+		m.Down <- struct{}{}
+		m.Pass(10 * time.Minute)
+		if m.Boots != 2 || m.Record().Phase != plan.Idle || m.Lease() != nil {
+			t.Errorf("boot %d, record %s, lease %v", m.Boots, m.Record(), m.Lease())
+		}
+	})
+}

@@ -1,0 +1,270 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+
+	"github.com/rebootd/rebootd/pkg/agent"
+	"github.com/rebootd/rebootd/pkg/host"
+	"github.com/rebootd/rebootd/pkg/node/drain"
+	"github.com/rebootd/rebootd/pkg/plan"
+	"github.com/rebootd/rebootd/pkg/tell"
+	"github.com/rebootd/rebootd/test/fleet/sim"
+)
+
+// order is what the world does to a machine.
+type order string
+
+const (
+	crash    order = "the agent crashes"
+	restart  order = "the agent is restarted"
+	powerCut order = "the power is cut"
+)
+
+// box is a machine of the fleet: it fails in more ways than a test's.
+type box struct {
+	*sim.Machine
+	w      *world
+	labels map[string]string
+	group  string
+	// life draws for what the machine does, calls for what becomes of its calls; each is used by one goroutine at a time.
+	life, calls chance
+	orders      chan order
+	skew        atomic.Int64
+	metrics     *tell.Metrics
+
+	// Guarded by the machine's Set.
+	up, ready bool
+	running   *sim.Process
+	// wantedAt is the boot in which the wish came.
+	wantedAt    int
+	cutUntil    time.Time // no way to the API server
+	lagUntil    time.Time
+	stuckUntil  time.Time // no pod goes away
+	undrainable bool
+	openedAt    time.Time // when gate or wish last allowed a reboot; zero: they do now
+	restricted  bool
+}
+
+func newBox(w *world, i int) *box {
+	name := fmt.Sprintf("n%d", i)
+	b := &box{w: w, orders: make(chan order, 4), life: newChance(w.seed, "life "+name), calls: newChance(w.seed, "calls "+name), up: true, ready: true}
+	b.labels, b.group = map[string]string{}, "default"
+	if w.groups > 0 {
+		b.group = fmt.Sprintf("pool%d", i%w.groups)
+		b.labels["pool"] = b.group
+	}
+	if i < w.controlPlanes {
+		b.labels["node-role.kubernetes.io/control-plane"] = ""
+	}
+	b.Machine = &sim.Machine{
+		T: w, Server: w.server, Name: name, Boots: 1, Wanted: plan.No, Clears: true, Slots: w.slots, MaxUnavailable: w.maxUnavailable,
+		Period: w.period, Policy: w.policy, Gate: plan.Verdict{Gate: "test", Open: true, Reason: plan.Held, Message: "Closed by the world."}, Down: make(chan struct{}, 10),
+		OnDrain: b.drain, OnReboot: b.reboot, Meddle: b.meddle, Parts: b.parts,
+	}
+	if w.groups > 0 {
+		b.GroupLabel = "pool"
+	}
+	b.metrics = tell.NewMetrics(prometheus.NewRegistry(), name, "test")
+	if w.skewed {
+		b.skew.Store(int64(b.life.between(-10*time.Minute, 10*time.Minute)))
+	}
+	b.Register(b.labels)
+	b.report()
+	return b
+}
+
+// parts makes an agent one of this machine: with its clock, its chance, and no log.
+func (b *box) parts(p *sim.Process, parts *agent.Parts) {
+	parts.Now = func() time.Time { return time.Now().Add(time.Duration(b.skew.Load())) }
+	parts.Writer.Now = parts.Now
+	parts.Chance = newChance(b.w.seed, fmt.Sprintf("agent %s %d", b.Name, p.Number)).Float64
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	log.SetLevel(logrus.PanicLevel)
+	parts.Log = log
+	parts.Tell = &tell.Teller{Log: log, Metrics: b.metrics, Now: parts.Now}
+	b.w.rules.started(b, p)
+	p.Client.Forget()
+	p.Client.Due = b.due(p.Number)
+	if b.w.mutant != nil {
+		b.w.mutant(b, p, parts)
+	}
+}
+
+// run is the machine's life: agents one after another, and reboots.
+func (b *box) run() {
+	for b.w.ctx.Err() == nil {
+		p := b.Start()
+		b.Set(func() { b.running = p })
+		if !b.live(p) {
+			return
+		}
+	}
+}
+
+// live waits for what ends the agent.
+func (b *box) live(p *sim.Process) bool {
+	select {
+	case <-b.w.ctx.Done():
+		p.Stop()
+		return false
+	case <-p.Ended:
+		b.pause(b.life.between(time.Second, 10*time.Second))
+	case <-b.Down:
+		p.Kill()
+		b.powerCycle()
+	case o := <-b.orders:
+		b.w.tell(b.Name, "%s", o)
+		switch o {
+		case crash:
+			p.Kill()
+			b.pause(b.life.between(time.Second, 30*time.Second))
+		case restart:
+			p.Stop()
+			b.pause(b.life.between(time.Second, 5*time.Second))
+		case powerCut:
+			p.Kill()
+			b.powerCycle()
+		}
+	}
+	return true
+}
+
+func (b *box) pause(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-b.w.ctx.Done():
+	}
+}
+
+func (b *box) order(o order) {
+	select {
+	case b.orders <- o:
+	default:
+	}
+}
+
+func (b *box) isUp() (up bool) {
+	b.Set(func() { up = b.up })
+	return up
+}
+
+// powerCycle is the time from the machine's end to the start of its agent. What it has done before its end is over.
+func (b *box) powerCycle() {
+	b.Set(func() { b.up = false })
+	down := b.life.between(5*time.Second, time.Minute)
+	if b.life.one(5) && b.w.fault() {
+		down += b.life.between(time.Minute, 5*time.Minute)
+	}
+	const lost = 40 * time.Second // until the control plane gives it up
+	if down > lost {
+		b.pause(lost)
+		b.report()
+		down -= lost
+	}
+	b.pause(down)
+	for len(b.Down) > 0 {
+		<-b.Down
+	}
+	b.Boot()
+	b.Set(func() { b.up = true })
+	b.w.tell(b.Name, "boots: boot-%d", b.Boots)
+	late := b.life.between(0, 20*time.Second)
+	if b.life.one(5) && b.w.fault() {
+		late += b.life.between(time.Minute, 5*time.Minute)
+	}
+	boots := b.Boots
+	b.w.wg.Go(func() {
+		b.pause(late)
+		same := false
+		b.Set(func() { same = b.up && b.Boots == boots })
+		if same {
+			b.report()
+		}
+	})
+	b.pause(b.life.between(time.Second, 30*time.Second))
+}
+
+// report is what the kubelet says of the machine, or the control plane in its place.
+func (b *box) report() {
+	var id string
+	var ready bool
+	b.Set(func() { ready = b.up && b.ready })
+	id, _ = b.BootID()
+	if !b.isUp() { // then only the control plane speaks
+		id = b.Node().Status.NodeInfo.BootID
+	}
+	_ = b.Report(id, ready) // there may be no Node
+}
+
+// drain evicts some pods, one after another.
+func (b *box) drain(ctx context.Context, p *sim.Process, report func(drain.Progress)) error {
+	c := newChance(b.w.seed, fmt.Sprintf("drain %s %d %d", b.Name, p.Number, b.Drains))
+	pods := c.IntN(5)
+	b.w.rules.drains(b)
+	for gone := 0; gone < pods; {
+		report(drain.Progress{Total: pods, Gone: gone})
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(c.between(time.Second, 20*time.Second)):
+		}
+		var held bool
+		b.Set(func() {
+			held = b.undrainable || time.Now().Before(b.stuckUntil) || time.Now().Before(b.cutUntil)
+		})
+		if !held {
+			gone++
+		}
+	}
+	return nil
+}
+
+// reboot is the reboot command, which can end in many ways.
+func (b *box) reboot(p *sim.Process) host.Result {
+	b.w.rules.commands(b, p)
+	var n, boots int
+	b.Set(func() { b.Commands++; n, boots = b.Commands, b.Boots })
+	c := newChance(b.w.seed, fmt.Sprintf("command %s %d", b.Name, n))
+	down, res := c.between(0, 3*time.Second), host.Result{Started: true, Exited: true}
+	if c.one(3) && b.w.fault() {
+		switch c.IntN(5) {
+		case 0:
+			b.w.tell(b.Name, "the command fails")
+			return failure()
+		case 1:
+			b.w.tell(b.Name, "the command fails, and the machine reboots all the same")
+			res = failure()
+		case 2:
+			down = c.between(time.Minute, 3*b.Policy.RebootTimeout)
+			b.w.tell(b.Name, "the reboot will take %s to begin", down)
+		case 3:
+			b.w.tell(b.Name, "the command says yes, and nothing happens")
+			return res
+		case 4:
+			b.w.tell(b.Name, "the command is killed by the reboot")
+			res = host.Result{Started: true, Signal: "killed", Err: errors.New("signal: killed")}
+		}
+	}
+	b.w.wg.Go(func() {
+		b.pause(down)
+		var same bool
+		b.Set(func() { same = b.up && b.Boots == boots })
+		if same {
+			b.Down <- struct{}{}
+		}
+	})
+	return res
+}
+
+func failure() host.Result {
+	return host.Result{Started: true, Exited: true, ExitCode: 1, Err: errors.New("exit status 1")}
+}

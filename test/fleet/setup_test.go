@@ -1,0 +1,70 @@
+package fleet
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/rebootd/rebootd/pkg/plan"
+)
+
+// setup is what a seed makes of the world before it begins.
+type setup struct {
+	nodes, slots   int
+	groups         int // 0: no lock groups by label
+	controlPlanes  int
+	maxUnavailable int
+	policy         plan.Policy
+	period         time.Duration
+	// trouble is how long things go wrong.
+	trouble time.Duration
+	// deedEvery is the mean time between two deeds.
+	deedEvery time.Duration
+	// callFaults is how many of a thousand calls fail in some way.
+	callFaults int
+	lag        time.Duration // the most that a watch usually lags
+	skewed     bool
+	jumps      bool
+	noInitial  bool // the server can't begin a watch with the present state
+	slowGC     bool
+}
+
+func newSetup(seed int64) setup {
+	c := newChance(seed, "setup")
+	s := setup{nodes: 1 + c.IntN(6), slots: 1 + c.IntN(2), period: c.pick(20*time.Second, time.Minute), policy: newPolicy(c)}
+	s.trouble = c.pick(5*time.Minute, 15*time.Minute, 30*time.Minute)
+	s.deedEvery = c.pick(10*time.Second, 30*time.Second, time.Minute)
+	s.callFaults = []int{0, 5, 20, 60, 150}[c.IntN(5)]
+	s.lag = c.pick(20*time.Millisecond, 500*time.Millisecond, 5*time.Second, 30*time.Second)
+	if c.one(60) {
+		s.nodes, s.slots, s.trouble, s.deedEvery = 50+c.IntN(150), 10+c.IntN(20), 5*time.Minute, 5*time.Second
+	}
+	if c.one(4) {
+		s.groups = 2
+	}
+	if c.one(3) {
+		s.controlPlanes = min(s.nodes, 1+c.IntN(5))
+	}
+	if c.one(4) {
+		s.maxUnavailable = 1 + c.IntN(3)
+	}
+	s.skewed, s.jumps, s.noInitial, s.slowGC = c.one(2), c.one(5), c.one(3), !c.one(4)
+	return s
+}
+
+// newPolicy has short times, so that much happens in little time.
+func newPolicy(c chance) plan.Policy {
+	return plan.Policy{
+		DrainDelay: c.pick(0, 0, 5*time.Second), DrainTimeout: c.pick(time.Minute, 3*time.Minute),
+		RebootDelay: c.pick(0, 0, 10*time.Second), RebootTimeout: c.pick(2*time.Minute, 4*time.Minute),
+		RebootAttempts: 1 + c.IntN(3), RetryDelay: 10 * time.Second,
+		SteadyTime: c.pick(0, 5*time.Second, 20*time.Second), SettleTime: c.pick(0, 0, 30*time.Second),
+		GateGrace: c.pick(0, 30*time.Second, 2*time.Minute), TurnTime: c.pick(30*time.Second, 3*time.Minute),
+		BackOff: 30 * time.Second, BackOffMax: 4 * time.Minute, MaxReboots: c.IntN(4), MaxRebootsPer: 24 * time.Hour,
+	}
+}
+
+func (s setup) String() string {
+	return fmt.Sprintf("%d nodes, %d slots, %d groups, %d control planes, max-unavailable %d, %d‰ of calls fail, watches lag up to %s, skewed %v, jumps %v, "+
+		"trouble for %s, a deed every %s; %+v",
+		s.nodes, s.slots, s.groups, s.controlPlanes, s.maxUnavailable, s.callFaults, s.lag, s.skewed, s.jumps, s.trouble, s.deedEvery, s.policy)
+}
