@@ -10,8 +10,8 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// user is somebody who may do all that an agent has to do, but nothing with Leases; lease gives such rights.
-func (f *fleet) user(t *testing.T, namespace string) (g *gateway, lease func(verbs ...string)) {
+// user is somebody who may do all that an agent has to do, but nothing with Leases and ConfigMaps; grant gives such rights.
+func (f *fleet) user(t *testing.T, namespace string) (g *gateway, grant func(resource string, verbs ...string)) {
 	t.Helper()
 	must := func(_ any, err error) {
 		t.Helper()
@@ -28,11 +28,11 @@ func (f *fleet) user(t *testing.T, namespace string) (g *gateway, lease func(ver
 	must(api.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
 		ObjectMeta: meta, Subjects: who, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: namespace},
 	}, metav1.CreateOptions{}))
-	lease = func(verbs ...string) {
+	grant = func(resource string, verbs ...string) {
 		t.Helper()
-		role := metav1.ObjectMeta{GenerateName: "lease-"}
+		role := metav1.ObjectMeta{GenerateName: "grant-"}
 		r, err := api.Roles(namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: role, Rules: []rbacv1.PolicyRule{
-			{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: verbs},
+			{APIGroups: []string{"", "coordination.k8s.io"}, Resources: []string{resource}, Verbs: verbs},
 		}}, metav1.CreateOptions{})
 		must(r, err)
 		must(api.RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
@@ -41,26 +41,31 @@ func (f *fleet) user(t *testing.T, namespace string) (g *gateway, lease func(ver
 	}
 	config, err := f.ClientCert(namespace)
 	must(config, err)
-	return f.gateway(t, config), lease
+	return f.gateway(t, config), grant
 }
 
-func TestNoRightToLeases(t *testing.T) {
+func TestNoRights(t *testing.T) {
 	t.Parallel()
 	f := shared(t)
+	all := []string{"get", "list", "watch", "create", "patch", "delete"}
 	for name, tt := range map[string]struct {
-		has  []string
-		says []string
+		leases, configMaps []string
+		says               []string
 	}{
-		"not even to list": {nil, []string{"list Leases in namespace", "forbidden"}},
-		"not to create":    {[]string{"get", "list", "watch"}, []string{"create Leases in namespace", "forbidden"}},
+		"to list Leases":      {nil, all, []string{"list Leases in namespace", "forbidden"}},
+		"to create Leases":    {[]string{"get", "list", "watch"}, all, []string{"create Leases in namespace", "forbidden"}},
+		"to watch ConfigMaps": {all, nil, []string{"list ConfigMap", "rebootd-circuit", "forbidden"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ns := f.namespace(t)
 			m := f.machine(t, ns, "norights")
-			g, lease := f.user(t, ns)
-			if tt.has != nil {
-				lease(tt.has...)
+			g, grant := f.user(t, ns)
+			if tt.leases != nil {
+				grant("leases", tt.leases...)
+			}
+			if tt.configMaps != nil {
+				grant("configmaps", tt.configMaps...)
 			}
 			m.require()
 			putRight := untouched(t, m)
@@ -68,7 +73,8 @@ func TestNoRightToLeases(t *testing.T) {
 			m.says(plan.GateError, append(tt.says, ns)...)
 			p.agent().logs("reason=GateError")
 			putRight()
-			lease("get", "list", "watch", "create", "patch", "delete")
+			grant("leases", all...)
+			grant("configmaps", all...)
 			m.back(1)
 		})
 	}
