@@ -79,7 +79,7 @@ func (v variant) check(t *testing.T) {
 		t.Fatal(err)
 	}
 	var defines []string
-	for _, d := range strings.Fields(v.defines) {
+	for d := range strings.FieldsSeq(v.defines) {
 		defines = append(defines, "-D"+d)
 	}
 	// -m is the longest path, -l looks for what goes on for ever. States are kept whole, so none is missed.
@@ -98,10 +98,10 @@ func (v variant) check(t *testing.T) {
 	if states == nil || strings.Contains(out, "max search depth") {
 		t.Fatalf("spin did not finish:\n%s", out)
 	}
-	switch found := fault(out); {
-	case found == v.breaks:
+	switch fault(out) {
+	case v.breaks:
 		t.Logf("%s states, %.1f s", states[1], time.Since(start).Seconds())
-	case found == 0:
+	case 0:
 		t.Errorf("nothing was found:\n%s", out)
 	default:
 		t.Errorf("%s\nThe way there:\n%s", out, run(t, dir, "spin", append(append([]string{"-t", "-p"}, defines...), "lock.pml")...))
