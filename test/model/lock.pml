@@ -149,7 +149,7 @@ free:   /* by the UID of the Lease that was looked at */
 	:: d_step { holder[k] == i + 1 || MUTANT == FREE_BY_NAME && holder[k] -> remove(k); k = 0 }; goto look
 	:: d_step { holder[k] != i + 1 && !(MUTANT == FREE_BY_NAME && holder[k]) -> k = 0 }; goto look
 #ifdef LATE
-	:: d_step { fault -> me.late = 1; k = 0 }; goto look
+	:: d_step { holds(i) && fault -> me.late = 1; k = 0 }; goto look
 #endif
 	FAILS
 	fi;
