@@ -34,7 +34,14 @@ unit: ## Run the unit tests: pure code and fakes, under a minute.
 .PHONY: test
 test: ## Run the unit tests and everything that needs a real API server or simulated nodes.
 	@command -v gcc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
+	@command -v spin >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends spin; }
 	$(GO) test -race -timeout 30m ./...
+
+.PHONY: model
+model: ## Check the model of lock and record in every order of events (spin and gcc, from apt if missing).
+	@{ command -v gcc && command -v spin; } >/dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev spin; }
+	$(GO) test -count=1 -v -run 'TestModel' ./test/model
 
 .PHONY: e2e
 e2e: ## Run the tests on real nodes that really reboot (root, linux/amd64).
