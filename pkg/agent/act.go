@@ -54,7 +54,7 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 	case plan.DoFail:
 		return atOnce, a.fail(ctx, n, o, step)
 	case plan.DoCordon:
-		if err := a.checkUnused(ctx, o.Record, step.Record); err != nil {
+		if err := a.check(ctx, step.Record); err != nil {
 			return atOnce, a.lost(err, step.Record)
 		}
 		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Cordon(ctx, n, step.Record, tale) })
@@ -164,11 +164,10 @@ func (a *Agent) free(ctx context.Context, n *corev1.Node, o plan.Observation, st
 	if err := a.leaveControlPlanes(ctx, n); err != nil {
 		return err
 	}
-	next, err := a.next(ctx, n)
-	if err != nil {
+	if err := a.name(ctx, n, o.Slot); err != nil {
 		a.Log.WithError(err).Warn("The slot is freed without naming who comes next.")
 	}
-	if err := a.slots.group.Free(ctx, o.Slot.Name, types.UID(o.Slot.LeaseUID), next); err != nil {
+	if err := a.slots.group.Free(ctx, o.Slot.Name, types.UID(o.Slot.LeaseUID)); err != nil {
 		return err
 	}
 	a.slots.leases.Drop(types.UID(o.Slot.LeaseUID))
@@ -177,14 +176,14 @@ func (a *Agent) free(ctx context.Context, n *corev1.Node, o plan.Observation, st
 	return nil
 }
 
-// next says whose turn it is: the first of those who wait, but never this node itself.
-func (a *Agent) next(ctx context.Context, n *corev1.Node) (lock.Handover, error) {
+// name writes into the slot who comes next: the first of those who wait, but never this node itself.
+func (a *Agent) name(ctx context.Context, n *corev1.Node, s plan.Slot) error {
 	if a.slots.foreign {
-		return lock.Handover{}, nil // whose turn it is in a group that this node has left, others know better
+		return nil // whose turn it is in a group that this node has left, others know better
 	}
 	found, err := a.Fleet.Waiting(ctx, a.slots.members)
 	if err != nil {
-		return lock.Handover{}, err
+		return err
 	}
 	var waiters []lock.Waiter
 	for _, w := range found {
@@ -193,19 +192,16 @@ func (a *Agent) next(ctx context.Context, n *corev1.Node) (lock.Handover, error)
 		}
 	}
 	if len(waiters) == 0 {
-		return lock.Handover{}, nil
+		return nil
 	}
-	first := lock.Order(waiters, n.Labels[a.OrderLabel])[0]
-	return lock.Handover{Next: first.Node, Waiting: len(waiters)}, nil
+	next := lock.Order(waiters, n.Labels[a.OrderLabel])[0]
+	return a.slots.group.HandOver(ctx, s.Name, types.UID(s.LeaseUID), lock.Handover{Next: next.Node, Waiting: len(waiters)})
 }
 
-// lost lets the next look see that the slot is gone, or about to go, if it is.
+// lost lets the next look see that the slot is gone, if it is.
 func (a *Agent) lost(err error, r plan.Record) error {
-	switch {
-	case errors.Is(err, lock.ErrLost):
+	if errors.Is(err, lock.ErrLost) {
 		a.slots.leases.Drop(types.UID(r.LeaseUID))
-		return nil
-	case errors.Is(err, lock.ErrLeaving):
 		return nil
 	}
 	return err

@@ -117,7 +117,7 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	a.Tell.Metrics.Orphans(orphans(held))
 	a.noteStranger(n, held)
 	mine, _, ok := lock.Mine(held, n.Name, n.UID)
-	seen := plan.Slot{Held: ok, Name: mine.Name, LeaseUID: string(mine.UID), Leaving: mine.Leaving}
+	seen := plan.Slot{Held: ok, Name: mine.Name, LeaseUID: string(mine.UID)}
 	switch o.Record.Phase {
 	case plan.Drain, plan.Rebooting:
 		seen = a.certain(ctx, seen, o.Record)
@@ -147,10 +147,7 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	if !seen.Free {
 		s.turnAt = time.Time{}
 	}
-	if why := orphaned(s.group, held); why != "" && !seen.Free {
-		return plan.Slot{Error: why}, nil
-	}
-	seen.Message = allTaken(s.group, known)
+	seen.Message = allTaken(s.group, known) + orphaned(s.group, held)
 	return seen, nil
 }
 
@@ -167,8 +164,8 @@ func allTaken(g *lock.Group, slots int) string {
 func orphaned(g *lock.Group, held []lock.Slot) string {
 	for _, s := range held {
 		if s.Orphan() {
-			return fmt.Sprintf("No slot is free, and Lease %s lost the reference to its owner, so nothing frees it when Node %s is gone. "+
-				"If that node is not out of service: kubectl delete lease -n %s %s", s.Name, s.Node, g.Namespace, s.Name)
+			return fmt.Sprintf(" Lease %s lost the reference to its owner, so it stays when Node %s is gone. If that node isn't out of service: kubectl delete lease -n %s %s",
+				s.Name, s.Node, g.Namespace, s.Name)
 		}
 	}
 	return ""
@@ -230,27 +227,13 @@ func (a *Agent) check(ctx context.Context, r plan.Record) error {
 	return a.slots.group.Check(ctx, r.Slot, types.UID(r.LeaseUID))
 }
 
-// checkUnused proves by a live read that the slot is held, and for a node in service that it may still be used.
-func (a *Agent) checkUnused(ctx context.Context, now, next plan.Record) error {
-	if now.Out() {
-		return a.check(ctx, next)
-	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	l, err := a.slots.group.Unused(ctx, next.Slot, types.UID(next.LeaseUID))
-	if errors.Is(err, lock.ErrLeaving) {
-		a.slots.leases.Put(l) // the watch lags
-	}
-	return err
-}
-
 // noteStranger tells once of a slot that an earlier Node of this name left; the garbage collector frees it.
 func (a *Agent) noteStranger(n *corev1.Node, held []lock.Slot) {
 	if a.slots.stranger {
 		return
 	}
 	for _, s := range held {
-		if s.Node == n.Name && s.NodeUID != n.UID && !s.Orphan() {
+		if s.Node == n.Name && s.NodeUID != n.UID {
 			a.slots.stranger = true
 			a.recreated(n)
 			return

@@ -36,9 +36,6 @@ var ErrTaken = errors.New("no slot is free")
 // ErrLost is returned by Check when the slot isn't held any more.
 var ErrLost = errors.New("the slot is lost")
 
-// ErrLeaving is returned by Unused when the slot is held, but only until its deletion is carried out.
-var ErrLeaving = errors.New("the slot is about to be freed")
-
 // Leases is the part of client-go's typed client that the slots need. It is bound to one namespace.
 type Leases interface {
 	Create(ctx context.Context, l *coordinationv1.Lease, o metav1.CreateOptions) (*coordinationv1.Lease, error)
@@ -118,9 +115,6 @@ func (g *Group) Take(ctx context.Context, node string, uid types.UID) (*coordina
 		return nil, err
 	}
 	if mine, extra, ok := Mine(held, node, uid); ok {
-		if mine.Leaving {
-			return nil, errors.Join(ErrTaken, g.Free(ctx, mine.Name, mine.UID, Handover{}))
-		}
 		return leases[mine.UID], g.giveBack(ctx, extra)
 	}
 	n, err := g.count(ctx)
@@ -138,7 +132,7 @@ func (g *Group) Take(ctx context.Context, node string, uid types.UID) (*coordina
 	mine, _, ok := Mine(held, node, uid)
 	switch {
 	case ok && Surplus(held, mine, n):
-		return nil, errors.Join(ErrTaken, g.Free(ctx, mine.Name, mine.UID, Handover{}))
+		return nil, errors.Join(ErrTaken, g.Free(ctx, mine.Name, mine.UID))
 	case ok:
 		return leases[mine.UID], nil
 	case createErr == nil:
@@ -162,7 +156,7 @@ func (g *Group) inTheWay(ctx context.Context, name string) error {
 // giveBack frees what this node holds beyond its one slot.
 func (g *Group) giveBack(ctx context.Context, extra []Slot) error {
 	for _, s := range extra {
-		if err := g.Free(ctx, s.Name, s.UID, Handover{}); err != nil {
+		if err := g.Free(ctx, s.Name, s.UID); err != nil {
 			return err
 		}
 	}
@@ -171,57 +165,29 @@ func (g *Group) giveBack(ctx context.Context, extra []Slot) error {
 
 // Check proves by a live read that the slot is still held under this UID. ErrLost: it isn't. Any other error: not known.
 func (g *Group) Check(ctx context.Context, name string, uid types.UID) error {
-	_, err := g.check(ctx, name, uid)
-	return err
-}
-
-func (g *Group) check(ctx context.Context, name string, uid types.UID) (*coordinationv1.Lease, error) {
 	l, err := g.Leases.Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, fmt.Errorf("%w: Lease %s/%s is gone", ErrLost, g.Namespace, name)
+		return fmt.Errorf("%w: Lease %s/%s is gone", ErrLost, g.Namespace, name)
 	case err != nil:
-		return nil, g.explain("get", err)
+		return g.explain("get", err)
 	case l.UID != uid || l.DeletionTimestamp != nil:
-		return nil, fmt.Errorf("%w: Lease %s/%s is held by %s now", ErrLost, g.Namespace, name, holder(l))
+		return fmt.Errorf("%w: Lease %s/%s is held by %s now", ErrLost, g.Namespace, name, holder(l))
 	}
-	return l, nil
+	return nil
 }
 
-// Unused proves by a live read that the slot is held under this UID and was never about to be freed. ErrLost: it is gone.
-// ErrLeaving: a deletion that was sent once, and had no answer, may be carried out at any time; the Lease is returned with it.
-func (g *Group) Unused(ctx context.Context, name string, uid types.UID) (*coordinationv1.Lease, error) {
-	l, err := g.check(ctx, name, uid)
-	if err == nil && leaving(l) {
-		return l, fmt.Errorf("%w: Lease %s/%s", ErrLeaving, g.Namespace, name)
-	}
-	return nil, err
-}
-
-// Free gives a slot back. One that is gone already, or has become somebody else's, is no error. First the Lease says that it
-// is about to go and who comes next, which everyone who waits sees in the deletion; what says so is never used again, because
-// a deletion whose answer was lost may be carried out long after.
-func (g *Group) Free(ctx context.Context, name string, uid types.UID, h Handover) error {
-	err := g.handOver(ctx, name, uid, h)
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	err = g.Leases.Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+// Free gives a slot back. One that is gone already, or has become somebody else's, is no error.
+func (g *Group) Free(ctx context.Context, name string, uid types.UID) error {
+	err := g.Leases.Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}
 	return g.explain("delete", err)
 }
 
-func leaving(l *coordinationv1.Lease) bool {
-	_, says := l.Annotations[WaitingAnnotation]
-	return says
-}
-
-func (g *Group) handOver(ctx context.Context, name string, uid types.UID, h Handover) error {
+// HandOver writes into a slot that is about to be freed who comes next. Everyone who waits sees it in the deletion.
+func (g *Group) HandOver(ctx context.Context, name string, uid types.UID, h Handover) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid":         uid,
 		"annotations": map[string]string{NextAnnotation: h.Next, WaitingAnnotation: strconv.Itoa(h.Waiting)},
@@ -306,7 +272,7 @@ func (g *Group) slot(l *coordinationv1.Lease) (Slot, bool) {
 	if !ok {
 		return Slot{}, false
 	}
-	s := Slot{Name: l.Name, Index: i, UID: l.UID, Node: holder(l), Created: l.CreationTimestamp.Time, Version: l.ResourceVersion, Leaving: leaving(l)}
+	s := Slot{Name: l.Name, Index: i, UID: l.UID, Node: holder(l), Created: l.CreationTimestamp.Time, Version: l.ResourceVersion}
 	s.Slots, _ = strconv.Atoi(l.Annotations[SlotsAnnotation]) // absent or changed by hand: not known
 	for _, owner := range l.OwnerReferences {
 		if owner.Kind == "Node" && owner.Name == s.Node {

@@ -2,10 +2,8 @@ package lock
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -79,27 +77,6 @@ func (m *memory) Get(_ context.Context, name string, _ metav1.GetOptions) (*coor
 	return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "leases"}, name)
 }
 
-func (m *memory) Patch(_ context.Context, name string, _ types.PatchType, data []byte, _ metav1.PatchOptions, _ ...string) (*coordinationv1.Lease, error) {
-	var p struct {
-		Metadata struct {
-			UID         types.UID
-			Annotations map[string]string
-		}
-	}
-	if err := json.Unmarshal(data, &p); err != nil {
-		return nil, err
-	}
-	l, ok := m.byName[name]
-	switch {
-	case !ok:
-		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "leases"}, name)
-	case p.Metadata.UID != l.UID:
-		return nil, apierrors.NewConflict(schema.GroupResource{Resource: "leases"}, name, errors.New("other UID"))
-	}
-	maps.Copy(l.Annotations, p.Metadata.Annotations)
-	return l, nil
-}
-
 var (
 	errNeverArrived = errors.New("timeout, never arrived")
 	errAnswerLost   = errors.New("timeout, answer lost")
@@ -126,10 +103,10 @@ func TestTakeAndFree(t *testing.T) {
 	if err := g.Check(t.Context(), l.Name, "another"); !errors.Is(err, ErrLost) {
 		t.Errorf("another Lease of that name: %v", err)
 	}
-	if err := g.Free(t.Context(), l.Name, "another", Handover{}); err != nil || len(m.byName) != 1 {
+	if err := g.Free(t.Context(), l.Name, "another"); err != nil || len(m.byName) != 1 {
 		t.Errorf("somebody else's slot was freed: %v", err)
 	}
-	if err := g.Free(t.Context(), l.Name, l.UID, Handover{}); err != nil || len(m.byName) != 0 {
+	if err := g.Free(t.Context(), l.Name, l.UID); err != nil || len(m.byName) != 0 {
 		t.Errorf("not freed: %v", err)
 	}
 	if err := g.Check(t.Context(), l.Name, l.UID); !errors.Is(err, ErrLost) {
@@ -174,7 +151,7 @@ func TestNeverMoreThanN(t *testing.T) {
 			if r.IntN(3) == 0 {
 				for name, l := range m.byName {
 					if holder(l) == node {
-						_ = g.Free(t.Context(), name, l.UID, Handover{})
+						_ = g.Free(t.Context(), name, l.UID)
 						break
 					}
 				}

@@ -36,8 +36,6 @@ type Slot struct {
 	Created time.Time
 	// Slots is how many slots the group had when this one was taken; 0: its taker didn't say.
 	Slots int
-	// Leaving is whether its holder was about to free it.
-	Leaving bool
 	// Version is the Lease's resourceVersion: it changes with every renewal.
 	Version string
 }

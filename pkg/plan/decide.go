@@ -60,9 +60,6 @@ func required(o Observation, p Policy, now time.Time) Action {
 	if o.Wanted.Answer == No {
 		return write(o.Record.idle(o.BootID, o.Wanted.Reason, now), o.Wanted.Message)
 	}
-	if o.Slot.Held && o.Slot.Leaving {
-		return free(cmp.Or(o.Record.Reason, o.Wanted.Reason), "The slot was being given back, so it goes before another is taken.")
-	}
 	if a, closed := closedWhileInService(o, p, now); closed {
 		return a
 	}

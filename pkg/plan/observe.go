@@ -91,8 +91,6 @@ type Slot struct {
 	LeaseUID string
 	// HeldSince is since when this process has seen it held.
 	HeldSince time.Time
-	// Leaving is whether it was about to be freed: then it must not be used for another turn.
-	Leaving bool
 	// Free is whether a slot could be taken now; Message says where to see who holds them if not.
 	Free    bool
 	Message string
