@@ -30,6 +30,8 @@ type rules struct {
 	slots map[string]int
 	asked map[*sim.Client]int
 	may   map[string]int
+	// disturbed is when something last changed, by no agent's doing, in how many nodes are in service.
+	disturbed time.Time
 }
 
 // truth is what is so of a Node, whatever its record says.
@@ -64,7 +66,8 @@ func newRules(w *world) *rules {
 func (r *rules) started(b *box, p *sim.Process) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.boxes[b.Name], r.slots[b.Name], r.asked[p.Client] = b, b.Slots, b.Slots
+	n := b.mayBeOut()
+	r.boxes[b.Name], r.slots[b.Name], r.asked[p.Client] = b, n, n
 }
 
 // changed looks at a write. The server is locked.
@@ -87,13 +90,18 @@ func (r *rules) node(c sim.Change) {
 	}
 	switch c.Type {
 	case watch.Added:
+		r.disturbed = time.Now()
 		r.nodes[name] = &truth{group: group(after), taken: map[string]time.Time{}}
 		return
 	case watch.Deleted:
+		r.disturbed = time.Now()
 		delete(r.nodes, name)
 		return
 	}
 	before, t := c.Before.(*corev1.Node), r.nodes[name]
+	if c.By == nil && inService(before) != inService(after) {
+		r.disturbed = time.Now()
+	}
 	record, err := plan.ParseRecord(after.Annotations[node.StateAnnotation])
 	r.check(err == nil, name, "a record that can't be read: %v", err)
 	was := t.record
@@ -139,6 +147,37 @@ func (r *rules) cordoned(name string, t *truth) {
 	t.cordon = plan.CordonOurs
 	r.check(t.record.Phase == plan.Drain && t.record.Cordon == plan.CordonOurs, name, "P3: cordoned with record %s", t.record)
 	r.check(r.boxes[name].mayGo(), name, "P2: cordoned while a gate is closed or nothing is wanted")
+	if time.Since(r.disturbed) > inFlight {
+		r.enoughStay(name)
+	}
+}
+
+// inService is whether a Node takes pods.
+func inService(n *corev1.Node) bool {
+	seen, _, _ := node.Observe(n.Name, n)
+	return seen.Ready && !n.Spec.Unschedulable
+}
+
+// enoughStay: with a node that has just been cordoned, not too many are out, whoever took them out.
+func (r *rules) enoughStay(name string) {
+	out, planes, ready := 0, 0, 0
+	me := r.nodes[name].group
+	for other, o := range r.w.server.Objects(sim.NodeKind) {
+		n := o.(*corev1.Node)
+		if group(n) == me && (other == name || !inService(n)) {
+			out++
+		}
+		seen, _, _ := node.Observe(other, n)
+		if fleet.ControlPlane(n.Labels) {
+			planes++
+			if seen.Ready && other != name {
+				ready++
+			}
+		}
+	}
+	r.check(r.w.maxUnavailable == 0 || out <= r.w.maxUnavailable, name, "cordoned, and now %d are out", out)
+	plane := fleet.ControlPlane(r.boxes[name].labels)
+	r.check(!plane || planes < 3 || ready >= planes/2+1, name, "cordoned, and now %d of %d control planes are Ready", ready, planes)
 }
 
 // uncordoned: a cordon was taken off by an agent.
