@@ -34,6 +34,8 @@ type Node struct {
 	NotReadyMessage string
 	// BootID is the one that the kubelet reported last. Empty: it never did.
 	BootID string
+	// Labelled is whether it has the label that says that a reboot is required.
+	Labelled bool
 	// Told is what its condition RebootRequired says.
 	Told Told
 }
