@@ -116,6 +116,10 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 		seen = a.certain(ctx, seen, o.Record)
 	default:
 	}
+	doubtful := o.Record.Phase == plan.Required && ok && !s.group.Trusts(mine)
+	if doubtful { // to take one frees this one first
+		seen = plan.Slot{}
+	}
 	if seen.Held {
 		if s.held != types.UID(seen.LeaseUID) {
 			s.held, s.heldSince = types.UID(seen.LeaseUID), a.Now()
@@ -135,6 +139,7 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	s.refused = ""
 	known := s.group.Known(held)
 	_, seen.Free = lock.FreeIndex(held, known)
+	seen.Free = seen.Free || doubtful
 	if !seen.Free {
 		s.turnAt = time.Time{}
 	}
@@ -164,6 +169,7 @@ func (a *Agent) join(n *corev1.Node, o plan.Observation) {
 	}
 	s.stop()
 	s.group, s.members, s.foreign, s.looked = a.Groups(name, members), members, foreign, false
+	s.group.By = a.Identity
 }
 
 // certain settles by a live read a slot that the record counts on and the mirror doesn't show: a mirror may lag, and

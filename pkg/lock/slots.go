@@ -36,6 +36,8 @@ type Slot struct {
 	Created time.Time
 	// Slots is how many slots the group had when this one was taken; 0: its taker didn't say.
 	Slots int
+	// By is the process that took it.
+	By string
 }
 
 // ControlPlaneSlot is the Lease that all control planes of the cluster share, whatever their lock groups.
