@@ -53,12 +53,12 @@ type box struct {
 	stuckUntil  time.Time // no pod goes away
 	undrainable bool
 	openedAt    time.Time // when gate or wish last allowed a reboot; zero: they do now
-	restricted  bool
+	evicting    map[*sim.Process]int
 }
 
 func newBox(w *world, i int) *box {
 	name := fmt.Sprintf("n%d", i)
-	b := &box{w: w, orders: make(chan order, 4), life: newChance(w.seed, "life "+name), calls: newChance(w.seed, "calls "+name), up: true, ready: true}
+	b := &box{w: w, orders: make(chan order, 4), life: newChance(w.seed, "life "+name), calls: newChance(w.seed, "calls "+name), up: true, ready: true, evicting: map[*sim.Process]int{}}
 	b.labels, b.group = map[string]string{}, "default"
 	if w.groups > 0 {
 		b.group = poolOf(i, w.groups)
@@ -268,6 +268,8 @@ func (b *box) drain(ctx context.Context, p *sim.Process, report func(drain.Progr
 	c := newChance(b.w.seed, fmt.Sprintf("drain %s %d %d", b.Name, p.Number, b.Drains))
 	pods := c.IntN(5)
 	b.w.rules.drains(b)
+	b.Set(func() { b.evicting[p]++ })
+	defer b.Set(func() { b.evicting[p]-- })
 	for gone := 0; gone < pods; {
 		report(drain.Progress{Total: pods, Gone: gone})
 		select {

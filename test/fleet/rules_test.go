@@ -50,6 +50,8 @@ type truth struct {
 	// lostAt is when.
 	lostAt time.Time
 	record plan.Record
+	// sharedLostAt is when a person took its control planes' slot.
+	sharedLostAt time.Time
 	// taken are the slots that persons took from it, and when.
 	taken map[string]time.Time
 }
@@ -144,6 +146,7 @@ func (r *rules) person(t *truth, was plan.Record, on bool) {
 
 // cordoned: one of ours was put on.
 func (r *rules) cordoned(name string, t *truth) {
+	t.sharedExcused = t.sharedExcused || time.Since(t.sharedLostAt) < inFlight
 	t.cordon = plan.CordonOurs
 	r.check(t.record.Phase == plan.Drain && t.record.Cordon == plan.CordonOurs, name, "P3: cordoned with record %s", t.record)
 	r.check(r.boxes[name].mayGo(), name, "P2: cordoned while a gate is closed or nothing is wanted")
@@ -254,7 +257,7 @@ func (r *rules) lease(c sim.Change) {
 	mine := t != nil && t.record.LeaseUID == string(l.UID)
 	if l.Name == lock.ControlPlaneSlot && c.Type == watch.Deleted && t != nil {
 		r.check(c.By == nil || !t.out(), holder, "P5: frees the control planes' slot while it is out of service: %s", t.record)
-		t.sharedExcused = t.out()
+		t.sharedExcused, t.sharedLostAt = t.out(), time.Now()
 	}
 	if c.Type == watch.Deleted && c.By == nil && t != nil {
 		t.taken[string(l.UID)] = time.Now()
@@ -313,12 +316,12 @@ func (r *rules) excuse(name string) {
 func (r *rules) drains(b *box) { r.disrupts(b, plan.Drain, "evicts") }
 
 // commands: the reboot command is run.
-func (r *rules) commands(b *box, _ *sim.Process) {
+func (r *rules) commands(b *box, p *sim.Process) {
 	r.w.tell(b.Name, "the reboot command is run")
 	r.disrupts(b, plan.Rebooting, "reboots")
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b.Set(func() { r.check(b.Draining == 0, b.Name, "reboots while it evicts") })
+	b.Set(func() { r.check(b.evicting[p] == 0, b.Name, "reboots while it evicts") })
 	r.check(b.mayGo(), b.Name, "P2: reboots while a gate is closed or nothing is wanted")
 }
 
