@@ -117,35 +117,41 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	default:
 	}
 	doubtful := o.Record.Phase == plan.Required && ok && !s.group.Trusts(mine)
-	if doubtful { // to take one frees this one first
+	if doubtful {
 		seen = plan.Slot{}
 	}
-	if seen.Held {
-		if s.held != types.UID(seen.LeaseUID) {
-			s.held, s.heldSince = types.UID(seen.LeaseUID), a.Now()
-		}
-		seen.HeldSince = s.heldSince
-		return seen, nil
+	if !seen.Held {
+		return a.withoutSlot(ctx, n, o.Record, held, doubtful), nil
 	}
+	if s.held != types.UID(seen.LeaseUID) {
+		s.held, s.heldSince = types.UID(seen.LeaseUID), a.Now()
+	}
+	seen.HeldSince = s.heldSince
+	return seen, nil
+}
+
+// withoutSlot says whether there is one to be had. A doubtful one that the node holds counts as free, because to take one
+// frees it first.
+func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, held []lock.Slot, doubtful bool) plan.Slot {
+	s := &a.slots
 	s.held = ""
-	if !o.Record.Out() { // else it is lost with the group's slot, but not yet free
+	if !r.Out() { // else the shared slot is needed still
 		if err := a.leaveControlPlanes(ctx, n); err != nil {
-			return plan.Slot{Error: fmt.Sprintf("The control planes' slot can't be given back: %v", err)}, nil
+			return plan.Slot{Error: fmt.Sprintf("The control planes' slot can't be given back: %v", err)}
 		}
 	}
 	if s.refused != "" && a.Now().Before(s.turnAt) {
-		return plan.Slot{Error: s.refused}, nil
+		return plan.Slot{Error: s.refused}
 	}
 	s.refused = ""
 	known := s.group.Known(held)
-	_, seen.Free = lock.FreeIndex(held, known)
-	seen.Free = seen.Free || doubtful
-	if !seen.Free {
+	_, free := lock.FreeIndex(held, known)
+	free = free || doubtful
+	if !free {
 		s.turnAt = time.Time{}
 	}
-	seen.Message = fmt.Sprintf("All slots of lock group %s are taken (%d; --concurrency). To see by whom: kubectl get leases -n %s -l %s=%s",
-		s.group.Name, known, s.group.Namespace, lock.GroupLabel, s.group.Name)
-	return seen, nil
+	return plan.Slot{Free: free, Message: fmt.Sprintf("All slots of lock group %s are taken (%d; --concurrency). To see by whom: kubectl get leases -n %s -l %s=%s",
+		s.group.Name, known, s.group.Namespace, lock.GroupLabel, s.group.Name)}
 }
 
 // join makes the group that the Node's label says this node's own. It doesn't change while a slot of another

@@ -202,11 +202,8 @@ func (r *rules) recorded(name string, t *truth, was plan.Record) {
 	if is.Phase == plan.Drain && was.Phase != plan.Drain {
 		t.bootsOut = boots
 	}
-	if t.cordon == plan.CordonOurs {
-		r.check(is.Cordon == plan.CordonOurs, name, "P3: the record forgets whose the cordon is: %s", is)
-	} else if t.cordon == plan.CordonAdmin {
-		r.check(is.Cordon != plan.CordonOurs, name, "P3: the record claims a person's cordon: %s", is)
-	}
+	r.check(t.cordon != plan.CordonOurs || is.Cordon == plan.CordonOurs, name, "P3: the record forgets whose the cordon is: %s", is)
+	r.check(t.cordon != plan.CordonAdmin || is.Cordon != plan.CordonOurs, name, "P3: the record claims a person's cordon: %s", is)
 	if is.Phase == plan.Recovering && was.Phase != plan.Recovering {
 		r.check(boots > t.bootsOut, name, "P4: believes in a reboot, but the boot is the same: %s", is)
 	}
