@@ -36,11 +36,12 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 	defer cancel()
 	tale := node.Tale{Wanted: o.Wanted.Answer, Reason: step.Reason, Message: step.Message}
 	switch step.Do {
-	case plan.DoTake:
-		return a.take(ctx, n)
-	case plan.DoFree:
+	case plan.DoTake, plan.DoFree:
 		if a.doubtful == n.ResourceVersion {
 			return time.Second, a.overtake(ctx, n, tale)
+		}
+		if step.Do == plan.DoTake {
+			return a.take(ctx, n)
 		}
 		return atOnce, a.free(ctx, n, o, step)
 	case plan.DoDrain, plan.DoReboot:
@@ -96,7 +97,8 @@ func (a *Agent) write(n *corev1.Node, o plan.Observation, step plan.Action, do f
 }
 
 // overtake makes sure that a write whose outcome is unknown doesn't come any more, by one that makes its version an old one. The API
-// server may carry out a request long after its sender gave up: a cordon must not come when the slot is gone.
+// server may carry out a request long after its sender gave up: a cordon must not come when the slot is gone, or
+// another.
 func (a *Agent) overtake(ctx context.Context, n *corev1.Node, tale node.Tale) error {
 	after, err := a.Writer.Tell(ctx, n, tale)
 	if err != nil {

@@ -229,8 +229,8 @@ func (r *rules) covered(name string, n *corev1.Node, t *truth) {
 		t.excused, t.sharedExcused = false, false
 		return
 	}
-	if at, ok := t.taken[t.record.LeaseUID]; ok && time.Since(at) < inFlight {
-		t.excused = true // it was proved to be held, and the cordon was on its way
+	if at, ok := t.taken[t.record.LeaseUID]; ok && time.Since(at) < latest+inFlight {
+		t.excused = true // it was proved to be held, and the cordon was on its way, perhaps for long
 	}
 	r.check(t.excused || r.holds(n, t.record), name, "P5: out of service without a slot; record %s", t.record)
 }
