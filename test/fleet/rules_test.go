@@ -336,7 +336,8 @@ func (r *rules) disrupts(b *box, phase plan.Phase, what string) {
 	if t == nil || n.UID == "" || time.Since(t.lostAt) < inFlight {
 		return // a person was quicker than the answer that it goes by
 	}
-	r.check(record.Phase == phase && strings.HasPrefix(record.BootID, boot), b.Name, "P2: %s in %s with record %s", what, boot, record)
+	announced := phase == plan.Drain && record.Phase == plan.Rebooting // by this very agent, and it hasn't seen so yet
+	r.check((record.Phase == phase || announced) && strings.HasPrefix(record.BootID, boot), b.Name, "P2: %s in %s with record %s", what, boot, record)
 	r.check(lease != nil && string(lease.UID) == record.LeaseUID && lease.OwnerReferences[0].UID == n.UID, b.Name, "P2: %s without its slot: record %s", what, record)
 }
 
