@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,11 +37,12 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 	defer cancel()
 	tale := node.Tale{Wanted: o.Wanted.Answer, Reason: step.Reason, Message: step.Message}
 	switch step.Do {
-	case plan.DoTake:
-		return a.take(ctx, n)
-	case plan.DoFree:
+	case plan.DoTake, plan.DoFree:
 		if a.doubtful == n.ResourceVersion {
 			return time.Second, a.overtake(ctx, n, tale)
+		}
+		if step.Do == plan.DoTake {
+			return a.take(ctx, n)
 		}
 		return atOnce, a.free(ctx, n, o, step)
 	case plan.DoDrain, plan.DoReboot:
@@ -98,7 +100,8 @@ func (a *Agent) write(n *corev1.Node, o plan.Observation, step plan.Action, do f
 }
 
 // overtake makes sure that a write whose outcome is unknown doesn't come any more, by one that makes its version an old one. The API
-// server may carry out a request long after its sender gave up: a cordon must not come when the slot is gone.
+// server may carry out a request long after its sender gave up: a cordon must not come when the slot is gone, or
+// another.
 func (a *Agent) overtake(ctx context.Context, n *corev1.Node, tale node.Tale) error {
 	after, err := a.Writer.Tell(ctx, n, tale)
 	if err != nil {
@@ -140,7 +143,7 @@ func (a *Agent) take(ctx context.Context, n *corev1.Node) (time.Duration, error)
 	if left := s.turnAt.Sub(a.Now()); left > 0 {
 		return left, nil
 	}
-	lease, err := s.group.Take(ctx, n.Name, n.UID)
+	lease, err := a.takeOf(ctx, n, s.group)
 	switch {
 	case errors.Is(err, lock.ErrTaken):
 		s.turnAt = a.Now().Add(retake + a.upTo(retake))
@@ -156,6 +159,18 @@ func (a *Agent) take(ctx context.Context, n *corev1.Node) (time.Duration, error)
 	return atOnce, nil
 }
 
+// takeOf takes a slot of a group; what the node holds of it and can't rely on goes first.
+func (a *Agent) takeOf(ctx context.Context, n *corev1.Node, g *lock.Group) (*coordinationv1.Lease, error) {
+	lease, err := g.Take(ctx, n.Name, n.UID)
+	if !errors.Is(err, lock.ErrDoubtful) {
+		return lease, err
+	}
+	if err := g.Release(ctx, n.Name, n.UID, a.confirming(ctx, n)); err != nil {
+		return nil, err
+	}
+	return g.Take(ctx, n.Name, n.UID)
+}
+
 // free hands the slot on: it says who comes next, then it lets go. To name nobody is no reason to keep it.
 func (a *Agent) free(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) error {
 	if o.Record.Phase == plan.Idle && o.Record.Reason == plan.RebootSucceeded {
@@ -166,6 +181,9 @@ func (a *Agent) free(ctx context.Context, n *corev1.Node, o plan.Observation, st
 	}
 	if err := a.name(ctx, n, o.Slot); err != nil {
 		a.Log.WithError(err).Warn("The slot is freed without naming who comes next.")
+	}
+	if err := a.confirm(ctx, n); err != nil {
+		return err
 	}
 	if err := a.slots.group.Free(ctx, o.Slot.Name, types.UID(o.Slot.LeaseUID)); err != nil {
 		return err
@@ -235,8 +253,8 @@ func (a *Agent) work(ctx context.Context, n *corev1.Node, o plan.Observation, st
 	return nil
 }
 
-// confirm proves by a live read that the Node is still the one that the reboot was decided on, that its
-// record says so, and that no other agent has taken over.
+// confirm proves by a live read that the Node is still the one that the reboot, or the end of a slot, was decided on, that its
+// record says so, and that no other agent has taken over. (One that has may hold another slot by now, and be out under it.)
 func (a *Agent) confirm(ctx context.Context, n *corev1.Node) error {
 	live, err := a.Writer.Nodes.Get(ctx, n.Name, metav1.GetOptions{})
 	if err != nil {
@@ -244,9 +262,13 @@ func (a *Agent) confirm(ctx context.Context, n *corev1.Node) error {
 	}
 	a.self.Put(live)
 	if live.UID != n.UID || live.Annotations[node.StateAnnotation] != n.Annotations[node.StateAnnotation] || !a.claim.holds(live) {
-		return fmt.Errorf("the Node %s changed just before its reboot: looking again", n.Name)
+		return fmt.Errorf("the Node %s has changed since it was looked at: looking again", n.Name)
 	}
 	return nil
+}
+
+func (a *Agent) confirming(ctx context.Context, n *corev1.Node) func() error {
+	return func() error { return a.confirm(ctx, n) }
 }
 
 // pretendTo tells what the step would do. Only the record's way up to the take is played, in memory.

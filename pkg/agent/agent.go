@@ -141,7 +141,7 @@ func New(p Parts) *Agent {
 		self:  mirror.New("node", node.Source(p.Writer.Nodes, p.NodeName), &corev1.Node{}, nil),
 		woken: make(chan struct{}, 1),
 	}
-	a.claim.me = p.Identity
+	a.claim.me, a.ControlPlanes.By = p.Identity, p.Identity
 	a.slots.shared = true // an earlier process may have left it, or have asked for it
 	a.slots.lateUntil = p.Now().Add(lateTake)
 	a.trouble.log, a.trouble.chance = p.Log, p.Chance

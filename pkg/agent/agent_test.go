@@ -46,6 +46,23 @@ func TestWholeWay(t *testing.T) {
 	})
 }
 
+// The label goes when nothing asks any more, though that couldn't be known when the reboot's end was written.
+func TestLabelGoes(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		m := sim.NewMachine(t, sim.NewServer(), "worker")
+		m.Clears = false
+		go m.Live(ctx)
+		m.Until("rebooted", time.Hour, func() bool { return m.Boots == 2 })
+		m.Set(func() { m.Wanted = plan.Unknown })
+		m.Back(1)
+		m.Set(func() { m.Wanted = plan.No })
+		m.Pass(5 * time.Minute)
+		if n := m.Node(); n.Labels[node.RequiredLabel] != "" || m.Told().Status != corev1.ConditionFalse {
+			t.Errorf("labels %v, condition %+v", n.Labels, m.Told())
+		}
+	})
+}
+
 // A drain that is done stays done during the delay, and the delay is kept.
 func TestRebootDelay(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {

@@ -51,10 +51,10 @@ func mark(others []plan.Other, held []lock.Slot, mine string) {
 
 // askControlPlane is the gate of a control plane: it takes the slot that all control planes share, if it doesn't hold it, and
 // looks whether enough of them stay Ready. The shared slot is taken after the group's and freed before it.
-func (a *Agent) askControlPlane(ctx context.Context, n *corev1.Node) plan.Verdict {
+func (a *Agent) askControlPlane(ctx context.Context, n *corev1.Node, r plan.Record) plan.Verdict {
 	v := plan.Verdict{Gate: "control-plane", Reason: plan.WaitingForSlot, Everyone: true}
 	a.slots.shared = true
-	_, err := a.ControlPlanes.Take(ctx, n.Name, n.UID)
+	err := a.takeShared(ctx, n, r)
 	if errors.Is(err, lock.ErrTaken) {
 		if held, err := a.ControlPlanes.Held(ctx); err == nil && a.LockTTL > 0 {
 			a.expire(ctx, n, a.ControlPlanes, &a.slots.sharedLease, held)
@@ -76,6 +76,14 @@ func (a *Agent) askControlPlane(ctx context.Context, n *corev1.Node) plan.Verdic
 	return v
 }
 
+func (a *Agent) takeShared(ctx context.Context, n *corev1.Node, r plan.Record) error {
+	if r.Out() {
+		return a.ControlPlanes.Keep(ctx, n.Name, n.UID)
+	}
+	_, err := a.takeOf(ctx, n, a.ControlPlanes)
+	return err
+}
+
 // leaveControlPlanes frees the shared slot, if this node may hold it.
 func (a *Agent) leaveControlPlanes(ctx context.Context, n *corev1.Node) error {
 	if !a.slots.shared || a.DryRun || !fleet.ControlPlane(n.Labels) {
@@ -83,7 +91,7 @@ func (a *Agent) leaveControlPlanes(ctx context.Context, n *corev1.Node) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if err := a.ControlPlanes.Release(ctx, n.Name, n.UID); err != nil {
+	if err := a.ControlPlanes.Release(ctx, n.Name, n.UID, a.confirming(ctx, n)); err != nil {
 		return err
 	}
 	a.slots.shared = a.Now().Before(a.slots.lateUntil)

@@ -71,3 +71,52 @@ func TestLateTake(t *testing.T) {
 		}
 	})
 }
+
+// A slot that the agent has begun to free is not used again, though it is still there: the request may be on its way.
+func TestLateFree(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		s := sim.NewServer()
+		m := sim.NewMachine(t, s, "worker")
+		m.Policy.DrainDelay, m.PodsFor = 10*time.Second, 2*time.Minute
+		s.Changed = func(sim.Change) {
+			r, _ := plan.ParseRecord(s.Objects(sim.NodeKind)["worker"].GetAnnotations()[node.StateAnnotation])
+			if l := s.Objects(sim.LeaseKind)[r.Slot]; r.Out() && (l == nil || string(l.GetUID()) != r.LeaseUID) {
+				t.Errorf("it is out of service without a slot: %s", r)
+			}
+		}
+		late := false
+		m.Meddle = func(_ *sim.Process, c sim.Call) sim.Outcome {
+			if c.Verb != "delete" || late {
+				return sim.Outcome{}
+			}
+			late = true
+			m.Set(func() { m.Gate.Open = true })
+			return sim.Outcome{Late: 40 * time.Second}
+		}
+		go m.Live(ctx)
+		m.Until("the slot is held", time.Minute, func() bool { return m.Lease() != nil })
+		m.Set(func() { m.Gate.Open, m.Gate.Reason, m.Gate.Message = false, plan.Held, "Held." })
+		m.Back(1)
+		if !late {
+			t.Error("no slot was freed")
+		}
+	})
+}
+
+// A slot that an earlier process took is given back even when a gate has closed since: it isn't kept from the others.
+func TestSlotOfEarlierProcess(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		m := sim.NewMachine(t, sim.NewServer(), "worker")
+		m.Policy.DrainDelay = time.Hour
+		p := m.Start()
+		m.Until("the slot is held", time.Minute, func() bool { return m.Lease() != nil })
+		p.Kill()
+		m.Set(func() { m.Gate.Open, m.Gate.Reason, m.Gate.Message = false, plan.Held, "Held." })
+		go m.Live(ctx)
+		m.Until("the slot is free", time.Minute, func() bool { return m.Lease() == nil })
+		m.Pass(time.Minute)
+		if c := m.Told(); c.Reason != string(plan.Held) {
+			t.Errorf("%+v", c)
+		}
+	})
+}

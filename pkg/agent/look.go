@@ -210,7 +210,7 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 	defer cancel()
 	verdicts := append(a.askCircuit(ctx, true), a.askOthers(ctx, n, o))
 	if fleet.ControlPlane(n.Labels) {
-		verdicts = append(verdicts, a.askControlPlane(ctx, n))
+		verdicts = append(verdicts, a.askControlPlane(ctx, n, o.Record))
 	}
 	for i := range verdicts {
 		verdicts[i].Costly = true

@@ -123,32 +123,41 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 		seen = a.certain(ctx, seen, o.Record)
 	default:
 	}
-	if seen.Held {
-		if s.held != types.UID(seen.LeaseUID) {
-			s.held, s.heldSince = types.UID(seen.LeaseUID), a.Now()
-		}
-		seen.HeldSince = s.heldSince
-		return a.renew(ctx, n, seen), nil
+	if !seen.Held {
+		return a.withoutSlot(ctx, n, o.Record, held), nil
 	}
+	seen.Doubtful = ok && !s.group.Trusts(mine)
+	if s.held != types.UID(seen.LeaseUID) {
+		s.held, s.heldSince = types.UID(seen.LeaseUID), a.Now()
+	}
+	seen.HeldSince = s.heldSince
+	return a.renew(ctx, n, seen), nil
+}
+
+// withoutSlot says whether there is one to be had.
+func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, held []lock.Slot) plan.Slot {
+	s := &a.slots
 	s.lease.sent = time.Time{}
 	a.expire(ctx, n, s.group, &s.lease, held)
 	s.held = ""
-	if !o.Record.Out() { // else it is lost with the group's slot, but not yet free
+	if !r.Out() { // else the shared slot is needed still
 		if err := a.leaveControlPlanes(ctx, n); err != nil {
-			return plan.Slot{Error: fmt.Sprintf("The control planes' slot can't be given back: %v", err)}, nil
+			return plan.Slot{Error: fmt.Sprintf("The control planes' slot can't be given back: %v", err)}
 		}
 	}
 	if s.refused != "" && a.Now().Before(s.turnAt) {
-		return plan.Slot{Error: s.refused}, nil
+		return plan.Slot{Error: s.refused}
 	}
 	s.refused = ""
 	known := s.group.Known(held)
-	_, seen.Free = lock.FreeIndex(held, known)
-	if !seen.Free {
+	_, free := lock.FreeIndex(held, known)
+	if !free {
 		s.turnAt = time.Time{}
 	}
-	seen.Message = allTaken(s.group, known) + orphaned(s.group, held)
-	return seen, nil
+	if why := orphaned(s.group, held); why != "" && !free {
+		return plan.Slot{Error: why}
+	}
+	return plan.Slot{Free: free, Message: allTaken(s.group, known)}
 }
 
 // allTaken doesn't say by whom: with every turn each node that waits would have to write it anew.
@@ -164,8 +173,8 @@ func allTaken(g *lock.Group, slots int) string {
 func orphaned(g *lock.Group, held []lock.Slot) string {
 	for _, s := range held {
 		if s.Orphan() {
-			return fmt.Sprintf(" Lease %s lost the reference to its owner, so it stays when Node %s is gone. If that node isn't out of service: kubectl delete lease -n %s %s",
-				s.Name, s.Node, g.Namespace, s.Name)
+			return fmt.Sprintf("No slot is free, and Lease %s lost the reference to its owner, so nothing frees it when Node %s is gone. "+
+				"If that node is not out of service: kubectl delete lease -n %s %s", s.Name, s.Node, g.Namespace, s.Name)
 		}
 	}
 	return ""
@@ -202,6 +211,7 @@ func (a *Agent) join(n *corev1.Node, o plan.Observation) {
 	}
 	s.stop()
 	s.group, s.members, s.foreign, s.looked = a.Groups(name, members), members, foreign, false
+	s.group.By = a.Identity
 }
 
 // certain settles by a live read a slot that the record counts on and the mirror doesn't show: a mirror may lag, and
@@ -233,7 +243,7 @@ func (a *Agent) noteStranger(n *corev1.Node, held []lock.Slot) {
 		return
 	}
 	for _, s := range held {
-		if s.Node == n.Name && s.NodeUID != n.UID {
+		if s.Node == n.Name && s.NodeUID != n.UID && !s.Orphan() {
 			a.slots.stranger = true
 			a.recreated(n)
 			return

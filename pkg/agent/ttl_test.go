@@ -137,7 +137,7 @@ func TestOrphan(t *testing.T) {
 		}
 		go m.Live(ctx)
 		m.Pass(time.Minute)
-		if c := m.Told(); c.Reason != string(plan.WaitingForSlot) || !strings.Contains(c.Message, "kubectl delete lease -n ns rebootd-default-0") {
+		if c := m.Told(); c.Reason != string(plan.GateError) || !strings.Contains(c.Message, "kubectl delete lease -n ns rebootd-default-0") {
 			t.Errorf("%+v", c)
 		}
 		if err := s.Remove(nil, sim.LeaseKind, "rebootd-default-0", nil); err != nil {

@@ -25,6 +25,8 @@ const (
 	GroupLabel = "rebootd.io/lock-group"
 	// SlotsAnnotation is how many slots the group had when this one was taken.
 	SlotsAnnotation = "rebootd.io/slots"
+	// TakenByAnnotation is the process that took it.
+	TakenByAnnotation = "rebootd.io/taken-by"
 	// NextAnnotation and WaitingAnnotation are written when it is freed: who comes next, and how many wait.
 	NextAnnotation    = "rebootd.io/next"
 	WaitingAnnotation = "rebootd.io/waiting"
@@ -32,6 +34,9 @@ const (
 
 // ErrTaken is returned by Take when no slot could be had: all are held, or somebody was quicker.
 var ErrTaken = errors.New("no slot is free")
+
+// ErrDoubtful is returned by Take when the node holds a slot that this process doesn't trust.
+var ErrDoubtful = errors.New("this node holds a slot that may be about to be freed")
 
 // ErrLost is returned by Check when the slot isn't held any more.
 var ErrLost = errors.New("the slot is lost")
@@ -58,6 +63,11 @@ type Group struct {
 	Slots int
 	// Count says how many nodes may be out at once where that depends on how many there are. It reads consistently.
 	Count func(ctx context.Context) (int, error)
+	// By names the process that takes.
+	By string
+
+	// given are the slots that this process has begun to free.
+	given map[types.UID]bool
 }
 
 // Known is how many nodes may be out at once, as far as that is known without asking.
@@ -106,17 +116,41 @@ func (g *Group) FromLeases(leases []*coordinationv1.Lease) []Slot {
 	return held
 }
 
+// Trusts reports whether a slot of this node's can be relied on: this process took it, and has not begun to free it. Any other
+// may vanish at any time, because a request to free it may still be on its way, from this process or an earlier one.
+func (g *Group) Trusts(s Slot) bool { return s.By == g.By && !g.given[s.UID] }
+
 // Take takes a slot for a node, or finds the one that it holds already. It returns ErrTaken when there is
-// none to be had. When the answer to the create is lost, a live read settles what happened. After any
-// other error a slot may be held; the next Take finds it.
+// none to be had, and ErrDoubtful when it holds one that can't be relied on, which is to be released first. When the answer to the
+// create is lost, a live read settles what happened. After any other error a slot may be held; the next Take finds it.
 func (g *Group) Take(ctx context.Context, node string, uid types.UID) (*coordinationv1.Lease, error) {
 	held, leases, err := g.live(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if mine, extra, ok := Mine(held, node, uid); ok {
+		if !g.Trusts(mine) {
+			return nil, fmt.Errorf("%w: %s", ErrDoubtful, mine.Name)
+		}
 		return leases[mine.UID], g.giveBack(ctx, extra)
 	}
+	return g.takeFree(ctx, held, node, uid)
+}
+
+// Keep is Take for a node that is out of service already: whatever it holds was not freed by anyone.
+func (g *Group) Keep(ctx context.Context, node string, uid types.UID) error {
+	held, err := g.Held(ctx)
+	if err != nil {
+		return err
+	}
+	if _, _, ok := Mine(held, node, uid); !ok {
+		_, err = g.takeFree(ctx, held, node, uid)
+	}
+	return err
+}
+
+// takeFree takes a slot that nobody held a moment ago.
+func (g *Group) takeFree(ctx context.Context, held []Slot, node string, uid types.UID) (*coordinationv1.Lease, error) {
 	n, err := g.count(ctx)
 	if err != nil {
 		return nil, err
@@ -126,7 +160,8 @@ func (g *Group) Take(ctx context.Context, node string, uid types.UID) (*coordina
 		return nil, ErrTaken
 	}
 	_, createErr := g.Leases.Create(ctx, g.lease(i, n, node, uid), metav1.CreateOptions{})
-	if held, leases, err = g.live(ctx); err != nil {
+	held, leases, err := g.live(ctx)
+	if err != nil {
 		return nil, err
 	}
 	mine, _, ok := Mine(held, node, uid)
@@ -179,6 +214,10 @@ func (g *Group) Check(ctx context.Context, name string, uid types.UID) error {
 
 // Free gives a slot back. One that is gone already, or has become somebody else's, is no error.
 func (g *Group) Free(ctx context.Context, name string, uid types.UID) error {
+	if g.given == nil {
+		g.given = map[types.UID]bool{}
+	}
+	g.given[uid] = true
 	err := g.Leases.Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
@@ -211,16 +250,21 @@ func (g *Group) Held(ctx context.Context) ([]Slot, error) {
 	return held, err
 }
 
-// Release frees whatever this node holds of the group. None is no error.
-func (g *Group) Release(ctx context.Context, node string, uid types.UID) error {
+// Release frees whatever this node holds of the group. None is no error. Between the look at what it holds and the end of that, it
+// asks whether it may.
+func (g *Group) Release(ctx context.Context, node string, uid types.UID, may func() error) error {
 	held, err := g.Held(ctx)
 	if err != nil {
 		return err
 	}
-	if mine, extra, ok := Mine(held, node, uid); ok {
-		return g.giveBack(ctx, append(extra, mine))
+	mine, extra, ok := Mine(held, node, uid)
+	if !ok {
+		return nil
 	}
-	return nil
+	if err := may(); err != nil {
+		return err
+	}
+	return g.giveBack(ctx, append(extra, mine))
 }
 
 // live reads the group's slots consistently: no resourceVersion, so never from a cache that lags.
@@ -243,7 +287,7 @@ func (g *Group) live(ctx context.Context) ([]Slot, map[types.UID]*coordinationv1
 
 func (g *Group) lease(i, n int, node string, uid types.UID) *coordinationv1.Lease {
 	now := metav1.NowMicro()
-	return &coordinationv1.Lease{
+	l := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:        g.leaseName(i),
 			Labels:      map[string]string{GroupLabel: g.Name},
@@ -255,6 +299,10 @@ func (g *Group) lease(i, n int, node string, uid types.UID) *coordinationv1.Leas
 		},
 		Spec: coordinationv1.LeaseSpec{HolderIdentity: &node, AcquireTime: &now},
 	}
+	if g.By != "" {
+		l.Annotations[TakenByAnnotation] = g.By
+	}
+	return l
 }
 
 func (g *Group) leaseName(i int) string {
@@ -272,7 +320,7 @@ func (g *Group) slot(l *coordinationv1.Lease) (Slot, bool) {
 	if !ok {
 		return Slot{}, false
 	}
-	s := Slot{Name: l.Name, Index: i, UID: l.UID, Node: holder(l), Created: l.CreationTimestamp.Time, Version: l.ResourceVersion}
+	s := Slot{Name: l.Name, Index: i, UID: l.UID, Node: holder(l), Created: l.CreationTimestamp.Time, Version: l.ResourceVersion, By: l.Annotations[TakenByAnnotation]}
 	s.Slots, _ = strconv.Atoi(l.Annotations[SlotsAnnotation]) // absent or changed by hand: not known
 	for _, owner := range l.OwnerReferences {
 		if owner.Kind == "Node" && owner.Name == s.Node {

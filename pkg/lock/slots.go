@@ -38,6 +38,8 @@ type Slot struct {
 	Slots int
 	// Version is the Lease's resourceVersion: it changes with every renewal.
 	Version string
+	// By is the process that took it.
+	By string
 }
 
 // Orphan reports whether the Lease has lost the reference to its holder's Node: then nothing frees it when that is gone.

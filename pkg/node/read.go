@@ -60,7 +60,7 @@ func Observe(name string, n *corev1.Node) (plan.Node, plan.Record, error) {
 	}
 	seen := plan.Node{
 		Name: name, Exists: true, Unschedulable: n.Spec.Unschedulable, BootID: n.Status.NodeInfo.BootID,
-		NotReadyMessage: "the kubelet has not reported yet.",
+		NotReadyMessage: "the kubelet has not reported yet.", Labelled: n.Labels[RequiredLabel] != "",
 	}
 	for _, c := range n.Status.Conditions {
 		switch c.Type {

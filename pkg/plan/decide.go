@@ -47,6 +47,8 @@ func idle(o Observation, now time.Time) Action {
 		return write(r.enter(Required, o.Wanted.Reason, now), o.Wanted.Message)
 	case o.Record.Phase == "" || o.Record.BootID != o.BootID:
 		return write(o.Record.idle(o.BootID, o.Wanted.Reason, now), o.Wanted.Message)
+	case o.Wanted.Answer == No && o.Node.Labelled: // it was wanted still, or unknown, when the last record was written
+		return write(o.Record.idle(o.BootID, o.Wanted.Reason, now), o.Wanted.Message)
 	}
 	if o.Wanted.Answer == No && o.Record.Reason == RebootSucceeded && o.Node.Told.Reason == RebootSucceeded {
 		return Action{Do: DoWait, Reason: RebootSucceeded, Message: o.Node.Told.Message} // the last reboot's story stays
@@ -59,6 +61,9 @@ func idle(o Observation, now time.Time) Action {
 func required(o Observation, p Policy, now time.Time) Action {
 	if o.Wanted.Answer == No {
 		return write(o.Record.idle(o.BootID, o.Wanted.Reason, now), o.Wanted.Message)
+	}
+	if o.Slot.Held && o.Slot.Doubtful {
+		return free(cmp.Or(o.Record.Reason, o.Wanted.Reason), "It may have been given back before; another is taken in its place.")
 	}
 	if a, closed := closedWhileInService(o, p, now); closed {
 		return a

@@ -148,9 +148,9 @@ func axesOf(phase Phase) []axis {
 						Until: start().Add(time.Duration(3-2*i) * time.Minute)}
 				}
 			}},
-			{"held since", 2, func(o *Observation, i int) {
-				if o.Slot.Held && i == 1 {
-					o.Slot.HeldSince = start()
+			{"held since", 3, func(o *Observation, i int) {
+				if o.Slot.Held && i >= 1 {
+					o.Slot.HeldSince, o.Slot.Doubtful = start(), i == 2
 				}
 			}},
 			{"loop", 2, func(o *Observation, i int) {
@@ -218,6 +218,7 @@ func judge(o Observation, a Action) []string {
 	switch a.Do {
 	case DoCordon, DoDrain, DoReboot:
 		must(o.Slot.Held, "disruptive without the slot")
+		must(o.Record.Out() || !o.Slot.Doubtful, "goes out under a slot that may vanish")
 		must(o.Wanted.Answer == Yes, "disruptive, but not wanted")
 		must(!closed, "disruptive while a gate is closed")
 		must(o.BootIDError == "", "disruptive without a boot ID")

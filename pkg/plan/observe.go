@@ -34,6 +34,8 @@ type Node struct {
 	NotReadyMessage string
 	// BootID is the one that the kubelet reported last. Empty: it never did.
 	BootID string
+	// Labelled is whether it has the label that says that a reboot is required.
+	Labelled bool
 	// Told is what its condition RebootRequired says.
 	Told Told
 }
@@ -91,6 +93,8 @@ type Slot struct {
 	LeaseUID string
 	// HeldSince is since when this process has seen it held.
 	HeldSince time.Time
+	// Doubtful is whether a request to free it may be on its way: a node in service must not go out under it.
+	Doubtful bool
 	// Free is whether a slot could be taken now; Message says where to see who holds them if not.
 	Free    bool
 	Message string

@@ -12,7 +12,9 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/rebootd/rebootd/pkg/agent"
+	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/host"
+	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/node/drain"
 	"github.com/rebootd/rebootd/pkg/plan"
 	"github.com/rebootd/rebootd/pkg/tell"
@@ -26,6 +28,7 @@ const (
 	crash    order = "the agent crashes"
 	restart  order = "the agent is restarted"
 	powerCut order = "the power is cut"
+	overlap  order = "a second agent is started beside the first"
 )
 
 // box is a machine of the fleet: it fails in more ways than a test's.
@@ -50,15 +53,15 @@ type box struct {
 	stuckUntil  time.Time // no pod goes away
 	undrainable bool
 	openedAt    time.Time // when gate or wish last allowed a reboot; zero: they do now
-	restricted  bool
+	evicting    map[*sim.Process]int
 }
 
 func newBox(w *world, i int) *box {
 	name := fmt.Sprintf("n%d", i)
-	b := &box{w: w, orders: make(chan order, 4), life: newChance(w.seed, "life "+name), calls: newChance(w.seed, "calls "+name), up: true, ready: true}
+	b := &box{w: w, orders: make(chan order, 4), life: newChance(w.seed, "life "+name), calls: newChance(w.seed, "calls "+name), up: true, ready: true, evicting: map[*sim.Process]int{}}
 	b.labels, b.group = map[string]string{}, "default"
 	if w.groups > 0 {
-		b.group = fmt.Sprintf("pool%d", i%w.groups)
+		b.group = poolOf(i, w.groups)
 		b.labels["pool"] = b.group
 	}
 	if i < w.controlPlanes {
@@ -94,10 +97,44 @@ func (b *box) parts(p *sim.Process, parts *agent.Parts) {
 	b.w.rules.started(b, p)
 	p.Client.Forget()
 	p.Client.Due = b.due(p.Number)
+	stale := newChance(b.w.seed, fmt.Sprintf("stale %s %d", b.Name, p.Number))
+	p.Client.Stale = func() time.Duration { return stale.between(0, b.w.stale) }
+	if b.w.percent > 0 {
+		b.share(parts)
+	}
 	if b.w.mutant != nil {
 		b.w.mutant(b, p, parts)
 	}
 }
+
+// share makes the number of slots a share of the group's nodes.
+func (b *box) share(parts *agent.Parts) {
+	groups, reader := parts.Groups, parts.Fleet.(*fleet.Reader)
+	parts.Groups = func(name, members string) *lock.Group {
+		g := groups(name, members)
+		g.Slots, g.Count = 0, func(ctx context.Context) (int, error) {
+			n, err := reader.Count(ctx, members)
+			return max(1, n*b.w.percent/100), err
+		}
+		return g
+	}
+}
+
+// mayBeOut is how many of this machine's group its agents let be out.
+func (b *box) mayBeOut() int {
+	if b.w.percent == 0 {
+		return b.Slots
+	}
+	members := 0
+	for i := range b.w.nodes {
+		if b.w.groups == 0 || b.group == poolOf(i, b.w.groups) {
+			members++
+		}
+	}
+	return max(1, members*b.w.percent/100)
+}
+
+func poolOf(i, groups int) string { return fmt.Sprintf("pool%d", i%groups) }
 
 // run is the machine's life: agents one after another, and reboots.
 func (b *box) run() {
@@ -133,9 +170,30 @@ func (b *box) live(p *sim.Process) bool {
 		case powerCut:
 			p.Kill()
 			b.powerCycle()
+		case overlap:
+			return b.twice(p)
 		}
 	}
 	return true
+}
+
+// twice lets a second agent run beside the first for a while, as an update does that overlaps.
+func (b *box) twice(p *sim.Process) bool {
+	second := b.Start()
+	b.Set(func() { b.running = second })
+	select {
+	case <-time.After(b.life.between(time.Second, time.Minute)):
+		p.Stop()
+	case <-p.Ended:
+	case <-b.w.ctx.Done():
+		p.Stop()
+	case <-b.Down:
+		p.Kill()
+		second.Kill()
+		b.powerCycle()
+		return true
+	}
+	return b.live(second)
 }
 
 func (b *box) pause(d time.Duration) {
@@ -210,6 +268,8 @@ func (b *box) drain(ctx context.Context, p *sim.Process, report func(drain.Progr
 	c := newChance(b.w.seed, fmt.Sprintf("drain %s %d %d", b.Name, p.Number, b.Drains))
 	pods := c.IntN(5)
 	b.w.rules.drains(b)
+	b.Set(func() { b.evicting[p]++ })
+	defer b.Set(func() { b.evicting[p]-- })
 	for gone := 0; gone < pods; {
 		report(drain.Progress{Total: pods, Gone: gone})
 		select {

@@ -16,7 +16,7 @@ func (w *world) deed() {
 	deeds := []func(*box){
 		w.want, w.want, w.want, w.want, w.want, w.unwant, w.doubt, w.closeGate, w.openGate, w.kill, w.kill, w.pullPlug, w.pullPlug,
 		w.cut, w.cut, w.outage, w.cordon, w.uncordon, w.deleteNode, w.takeSlot, w.concurrency, w.dropWatches, w.expire, w.freeze,
-		w.jump, w.sicken, w.stick, w.spoil,
+		w.jump, w.sicken, w.stick, w.spoil, w.update,
 	}
 	w.fault()
 	deeds[w.chance.IntN(len(deeds))](b)
@@ -84,6 +84,7 @@ func (b *box) allowed() {
 }
 
 func (w *world) kill(b *box)     { b.order(crash) }
+func (w *world) update(b *box)   { b.order(overlap) }
 func (w *world) pullPlug(b *box) { b.order(powerCut) }
 
 // cut takes the agent's way to the server away.
@@ -253,7 +254,7 @@ func (w *world) spoil(b *box) {
 func (b *box) heal() {
 	b.Set(func() {
 		b.cutUntil, b.lagUntil, b.stuckUntil = time.Time{}, time.Time{}, time.Time{}
-		b.undrainable, b.Clears, b.ready, b.Gate.Open = false, true, true, true
+		b.Clears, b.ready, b.Gate.Open = true, true, true
 		if b.Wanted == plan.Unknown {
 			b.Wanted, b.wantedAt = plan.No, 0
 		}

@@ -235,38 +235,38 @@ func recordsAfterReboot(b *box, _ *sim.Process, parts *agent.Parts) {
 func rewritesRecord(from, to string) func(*box, *sim.Process, *agent.Parts) {
 	from, to = strings.ReplaceAll(from, `"`, `\"`), strings.ReplaceAll(to, `"`, `\"`)
 	return func(_ *box, _ *sim.Process, parts *agent.Parts) {
-		real := parts.Writer.Nodes
-		parts.Writer.Nodes = meddlingNodes{Nodes: real, patch: func(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (*corev1.Node, error) {
-			return real.Patch(ctx, name, pt, []byte(strings.Replace(string(data), from, to, 1)), o, sub...)
+		actual := parts.Writer.Nodes
+		parts.Writer.Nodes = meddlingNodes{Nodes: actual, patch: func(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (*corev1.Node, error) {
+			return actual.Patch(ctx, name, pt, []byte(strings.Replace(string(data), from, to, 1)), o, sub...)
 		}}
 	}
 }
 
 func freesBeforeUncordon(_ *box, p *sim.Process, parts *agent.Parts) {
-	real := parts.Writer.Nodes
-	parts.Writer.Nodes = meddlingNodes{Nodes: real, patch: func(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (*corev1.Node, error) {
+	actual := parts.Writer.Nodes
+	parts.Writer.Nodes = meddlingNodes{Nodes: actual, patch: func(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (*corev1.Node, error) {
 		if r := recordIn(data); r.Phase == plan.Settle {
 			_ = p.Client.Leases("ns").Delete(ctx, r.Slot, metav1.DeleteOptions{})
 		}
-		return real.Patch(ctx, name, pt, data, o, sub...)
+		return actual.Patch(ctx, name, pt, data, o, sub...)
 	}}
 }
 
 func ignoresConflicts(_ *box, _ *sim.Process, parts *agent.Parts) {
-	real := parts.Writer.Nodes
-	parts.Writer.Nodes = meddlingNodes{Nodes: real, patch: func(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (*corev1.Node, error) {
+	actual := parts.Writer.Nodes
+	parts.Writer.Nodes = meddlingNodes{Nodes: actual, patch: func(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (*corev1.Node, error) {
 		var p map[string]map[string]any
 		_ = json.Unmarshal(data, &p)
 		delete(p["metadata"], "resourceVersion")
 		data, _ = json.Marshal(p)
-		return real.Patch(ctx, name, pt, data, o, sub...)
+		return actual.Patch(ctx, name, pt, data, o, sub...)
 	}}
 }
 
 func restartIsReboot(_ *box, p *sim.Process, parts *agent.Parts) {
-	real := parts.BootID
+	actual := parts.BootID
 	parts.BootID = func() (string, error) {
-		id, err := real()
+		id, err := actual()
 		return fmt.Sprintf("%s.%d", id, p.Number), err
 	}
 }

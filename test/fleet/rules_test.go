@@ -30,6 +30,8 @@ type rules struct {
 	slots map[string]int
 	asked map[*sim.Client]int
 	may   map[string]int
+	// disturbed is when something last changed, by no agent's doing, in how many nodes are in service.
+	disturbed time.Time
 }
 
 // truth is what is so of a Node, whatever its record says.
@@ -48,6 +50,8 @@ type truth struct {
 	// lostAt is when.
 	lostAt time.Time
 	record plan.Record
+	// sharedLostAt is when a person took its control planes' slot.
+	sharedLostAt time.Time
 	// taken are the slots that persons took from it, and when.
 	taken map[string]time.Time
 }
@@ -64,7 +68,8 @@ func newRules(w *world) *rules {
 func (r *rules) started(b *box, p *sim.Process) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.boxes[b.Name], r.slots[b.Name], r.asked[p.Client] = b, b.Slots, b.Slots
+	n := b.mayBeOut()
+	r.boxes[b.Name], r.slots[b.Name], r.asked[p.Client] = b, n, n
 }
 
 // changed looks at a write. The server is locked.
@@ -87,13 +92,18 @@ func (r *rules) node(c sim.Change) {
 	}
 	switch c.Type {
 	case watch.Added:
+		r.disturbed = time.Now()
 		r.nodes[name] = &truth{group: group(after), taken: map[string]time.Time{}}
 		return
 	case watch.Deleted:
+		r.disturbed = time.Now()
 		delete(r.nodes, name)
 		return
 	}
 	before, t := c.Before.(*corev1.Node), r.nodes[name]
+	if c.By == nil && inService(before) != inService(after) {
+		r.disturbed = time.Now()
+	}
 	record, err := plan.ParseRecord(after.Annotations[node.StateAnnotation])
 	r.check(err == nil, name, "a record that can't be read: %v", err)
 	was := t.record
@@ -136,9 +146,41 @@ func (r *rules) person(t *truth, was plan.Record, on bool) {
 
 // cordoned: one of ours was put on.
 func (r *rules) cordoned(name string, t *truth) {
+	t.sharedExcused = t.sharedExcused || time.Since(t.sharedLostAt) < inFlight
 	t.cordon = plan.CordonOurs
 	r.check(t.record.Phase == plan.Drain && t.record.Cordon == plan.CordonOurs, name, "P3: cordoned with record %s", t.record)
 	r.check(r.boxes[name].mayGo(), name, "P2: cordoned while a gate is closed or nothing is wanted")
+	if time.Since(r.disturbed) > inFlight {
+		r.enoughStay(name)
+	}
+}
+
+// inService is whether a Node takes pods.
+func inService(n *corev1.Node) bool {
+	seen, _, _ := node.Observe(n.Name, n)
+	return seen.Ready && !n.Spec.Unschedulable
+}
+
+// enoughStay: with a node that has just been cordoned, not too many are out, whoever took them out.
+func (r *rules) enoughStay(name string) {
+	out, planes, ready := 0, 0, 0
+	me := r.nodes[name].group
+	for other, o := range r.w.server.Objects(sim.NodeKind) {
+		n := o.(*corev1.Node)
+		if group(n) == me && (other == name || !inService(n)) {
+			out++
+		}
+		seen, _, _ := node.Observe(other, n)
+		if fleet.ControlPlane(n.Labels) {
+			planes++
+			if seen.Ready && other != name {
+				ready++
+			}
+		}
+	}
+	r.check(r.w.maxUnavailable == 0 || out <= r.w.maxUnavailable, name, "cordoned, and now %d are out", out)
+	plane := fleet.ControlPlane(r.boxes[name].labels)
+	r.check(!plane || planes < 3 || ready >= planes/2+1, name, "cordoned, and now %d of %d control planes are Ready", ready, planes)
 }
 
 // uncordoned: a cordon was taken off by an agent.
@@ -160,11 +202,8 @@ func (r *rules) recorded(name string, t *truth, was plan.Record) {
 	if is.Phase == plan.Drain && was.Phase != plan.Drain {
 		t.bootsOut = boots
 	}
-	if t.cordon == plan.CordonOurs {
-		r.check(is.Cordon == plan.CordonOurs, name, "P3: the record forgets whose the cordon is: %s", is)
-	} else if t.cordon == plan.CordonAdmin {
-		r.check(is.Cordon != plan.CordonOurs, name, "P3: the record claims a person's cordon: %s", is)
-	}
+	r.check(t.cordon != plan.CordonOurs || is.Cordon == plan.CordonOurs, name, "P3: the record forgets whose the cordon is: %s", is)
+	r.check(t.cordon != plan.CordonAdmin || is.Cordon != plan.CordonOurs, name, "P3: the record claims a person's cordon: %s", is)
 	if is.Phase == plan.Recovering && was.Phase != plan.Recovering {
 		r.check(boots > t.bootsOut, name, "P4: believes in a reboot, but the boot is the same: %s", is)
 	}
@@ -190,8 +229,8 @@ func (r *rules) covered(name string, n *corev1.Node, t *truth) {
 		t.excused, t.sharedExcused = false, false
 		return
 	}
-	if at, ok := t.taken[t.record.LeaseUID]; ok && time.Since(at) < inFlight {
-		t.excused = true // it was proved to be held, and the cordon was on its way
+	if at, ok := t.taken[t.record.LeaseUID]; ok && time.Since(at) < latest+inFlight {
+		t.excused = true // it was proved to be held, and the cordon was on its way, perhaps for long
 	}
 	r.check(t.excused || r.holds(n, t.record), name, "P5: out of service without a slot; record %s", t.record)
 }
@@ -215,7 +254,7 @@ func (r *rules) lease(c sim.Change) {
 	mine := t != nil && t.record.LeaseUID == string(l.UID)
 	if l.Name == lock.ControlPlaneSlot && c.Type == watch.Deleted && t != nil {
 		r.check(c.By == nil || !t.out(), holder, "P5: frees the control planes' slot while it is out of service: %s", t.record)
-		t.sharedExcused = t.out()
+		t.sharedExcused, t.sharedLostAt = t.out(), time.Now()
 	}
 	if c.Type == watch.Deleted && c.By == nil && t != nil {
 		t.taken[string(l.UID)] = time.Now()
@@ -274,12 +313,12 @@ func (r *rules) excuse(name string) {
 func (r *rules) drains(b *box) { r.disrupts(b, plan.Drain, "evicts") }
 
 // commands: the reboot command is run.
-func (r *rules) commands(b *box, _ *sim.Process) {
+func (r *rules) commands(b *box, p *sim.Process) {
 	r.w.tell(b.Name, "the reboot command is run")
 	r.disrupts(b, plan.Rebooting, "reboots")
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b.Set(func() { r.check(b.Draining == 0, b.Name, "reboots while it evicts") })
+	b.Set(func() { r.check(b.evicting[p] == 0, b.Name, "reboots while it evicts") })
 	r.check(b.mayGo(), b.Name, "P2: reboots while a gate is closed or nothing is wanted")
 }
 
@@ -297,7 +336,8 @@ func (r *rules) disrupts(b *box, phase plan.Phase, what string) {
 	if t == nil || n.UID == "" || time.Since(t.lostAt) < inFlight {
 		return // a person was quicker than the answer that it goes by
 	}
-	r.check(record.Phase == phase && strings.HasPrefix(record.BootID, boot), b.Name, "P2: %s in %s with record %s", what, boot, record)
+	announced := phase == plan.Drain && record.Phase == plan.Rebooting // by this very agent, and it hasn't seen so yet
+	r.check((record.Phase == phase || announced) && strings.HasPrefix(record.BootID, boot), b.Name, "P2: %s in %s with record %s", what, boot, record)
 	r.check(lease != nil && string(lease.UID) == record.LeaseUID && lease.OwnerReferences[0].UID == n.UID, b.Name, "P2: %s without its slot: record %s", what, record)
 }
 

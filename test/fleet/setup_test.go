@@ -10,6 +10,7 @@ import (
 // setup is what a seed makes of the world before it begins.
 type setup struct {
 	nodes, slots   int
+	percent        int // of the group's nodes, in place of slots; 0: not
 	groups         int // 0: no lock groups by label
 	controlPlanes  int
 	maxUnavailable int
@@ -26,6 +27,7 @@ type setup struct {
 	jumps      bool
 	noInitial  bool // the server can't begin a watch with the present state
 	slowGC     bool
+	stale      time.Duration // the most that a list which may be old is so
 }
 
 func newSetup(seed int64) setup {
@@ -41,6 +43,9 @@ func newSetup(seed int64) setup {
 	if c.one(4) {
 		s.groups = 2
 	}
+	if c.one(8) {
+		s.percent = 20 + c.IntN(60)
+	}
 	if c.one(3) {
 		s.controlPlanes = min(s.nodes, 1+c.IntN(5))
 	}
@@ -48,6 +53,7 @@ func newSetup(seed int64) setup {
 		s.maxUnavailable = 1 + c.IntN(3)
 	}
 	s.skewed, s.jumps, s.noInitial, s.slowGC = c.one(2), c.one(5), c.one(3), !c.one(4)
+	s.stale = c.pick(0, time.Second, time.Minute)
 	return s
 }
 
@@ -64,7 +70,7 @@ func newPolicy(c chance) plan.Policy {
 }
 
 func (s setup) String() string {
-	return fmt.Sprintf("%d nodes, %d slots, %d groups, %d control planes, max-unavailable %d, %d‰ of calls fail, watches lag up to %s, skewed %v, jumps %v, "+
+	return fmt.Sprintf("%d nodes, %d slots or %d%%, %d groups, %d control planes, max-unavailable %d, %d‰ of calls fail, watches lag up to %s, skewed %v, jumps %v, "+
 		"trouble for %s, a deed every %s; %+v",
-		s.nodes, s.slots, s.groups, s.controlPlanes, s.maxUnavailable, s.callFaults, s.lag, s.skewed, s.jumps, s.trouble, s.deedEvery, s.policy)
+		s.nodes, s.slots, s.percent, s.groups, s.controlPlanes, s.maxUnavailable, s.callFaults, s.lag, s.skewed, s.jumps, s.trouble, s.deedEvery, s.policy)
 }

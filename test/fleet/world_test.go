@@ -115,9 +115,24 @@ func (w *world) trouble() {
 	end := time.Now().Add(w.setup.trouble)
 	for time.Now().Before(end) && !w.failed() {
 		w.deed()
+		w.pulse()
 		pause := time.Duration(w.chance.ExpFloat64() * float64(w.deedEvery))
 		time.Sleep(min(pause, 5*time.Minute))
 		w.collect()
+	}
+}
+
+// pulse: whatever happens, every agent's loop turns.
+func (w *world) pulse() {
+	for _, b := range w.boxes {
+		var p *sim.Process
+		b.Set(func() { p = b.running })
+		if p == nil || p.Gone() || w.jumps {
+			continue
+		}
+		if err := p.Healthy(); err != nil {
+			w.fail(b.Name, "not alive: %v", err)
+		}
 	}
 }
 
@@ -131,7 +146,7 @@ func (w *world) collect() {
 // longest is how long the world may take to come to rest.
 const longest = 6 * time.Hour
 
-// heal ends all trouble and waits until every node is back.
+// heal ends all trouble and waits until every node is back: first all that can be drained, though others can't.
 func (w *world) heal() {
 	w.mu.Lock()
 	w.calm, w.outUntil = true, time.Time{}
@@ -142,20 +157,31 @@ func (w *world) heal() {
 		time.Sleep(w.chance.between(0, 5*time.Millisecond)) // nothing happens in the same instant
 	}
 	w.server.Collect()
+	w.rest("P8: with nodes that can't be drained, others are")
+	for _, b := range w.boxes {
+		b.Set(func() { b.undrainable = false })
+	}
+	w.rest("")
+	if !w.failed() {
+		w.rules.end()
+	}
+}
+
+// rest waits until all is as it is to be, and stays so.
+func (w *world) rest(what string) {
 	why := "?"
 	for end := time.Now().Add(longest); time.Now().Before(end) && !w.failed(); {
 		time.Sleep(20*time.Second + 7*time.Microsecond)
 		w.persons()
 		if why = w.unrest(); why == "" {
-			time.Sleep(3*time.Minute + 3*time.Microsecond) // and it stays so
+			time.Sleep(3*time.Minute + 3*time.Microsecond)
 			if why = w.unrest(); why == "" {
-				w.rules.end()
 				return
 			}
 		}
 	}
 	if !w.failed() {
-		w.fail("world", "not at rest %s after the last trouble: %s", longest, why)
+		w.fail("world", "%s not at rest %s after the last trouble: %s", what, longest, why)
 	}
 }
 
@@ -172,12 +198,18 @@ func (w *world) persons() {
 	}
 }
 
-// unrest is what is not yet as it is to be.
+// unrest is what is not yet as it is to be. Of nodes that can't be drained nothing is asked.
 func (w *world) unrest() string {
-	if left, _ := w.server.List(sim.LeaseKind, nil); len(left) > 0 {
-		return fmt.Sprintf("slot %s is held by %s", left[0].GetName(), left[0].GetOwnerReferences()[0].Name)
+	left, _ := w.server.List(sim.LeaseKind, nil)
+	for _, l := range left {
+		if holder := l.GetOwnerReferences()[0].Name; !w.box(holder).stubborn() {
+			return fmt.Sprintf("slot %s is held by %s", l.GetName(), holder)
+		}
 	}
 	for _, b := range w.boxes {
+		if b.stubborn() {
+			continue
+		}
 		if r := b.Record(); r.Phase != plan.Idle {
 			return fmt.Sprintf("%s: %s", b.Name, r)
 		}
@@ -191,4 +223,19 @@ func (w *world) unrest() string {
 		}
 	}
 	return ""
+}
+
+func (w *world) box(name string) *box {
+	for _, b := range w.boxes {
+		if b.Name == name {
+			return b
+		}
+	}
+	panic("there is no machine " + name)
+}
+
+// stubborn is whether the machine can't be drained.
+func (b *box) stubborn() (so bool) {
+	b.Set(func() { so = b.undrainable })
+	return so
 }

@@ -47,6 +47,7 @@ byte acts = ACTS;
 #define NO_REREAD 8        /* the slot is kept without looking who was there before */
 #define FORGET_SLOT 9      /* an idle agent doesn't free what an earlier process left */
 #define NO_WAIT 10         /* a slot is asked for again and again while none is free */
+#define TRUST_ALL 11       /* a slot is used that a process, this one or an earlier one, has begun to free */
 
 mtype = { Idle, Required, Draining, Rebooting, Recovering, Settling, Aborting };
 mtype = { none, ours, persons };
@@ -67,6 +68,7 @@ typedef Node {
 	bool checked;          /* its slot was held when the live read before the step was made */
 	byte limit;            /* how many slots it knew of when it decided to keep its own */
 	bool late;             /* the deletion of its slot, which it believes to have failed, is still to come */
+	bool trusted;          /* this very process took its slot, and has not begun to free it */
 };
 Node node[NODES];
 byte holder[2];            /* of each slot's Lease: node + 1; 0 if there is no Lease */
@@ -79,6 +81,7 @@ byte broken;               /* the number of the promise that was found broken */
 #define holds(i)   (holder[0] == i + 1 || holder[1] == i + 1)
 #define later(i)   (held == 2 && holder[!swapped] == i + 1)                /* another one held a slot before it */
 #define out(i)     (node[i].phase == Draining || node[i].phase == Rebooting || node[i].phase == Recovering || node[i].phase == Aborting)
+#define usable     (me.trusted || MUTANT == TRUST_ALL)
 #define open       (holds(i) && me.wanted)
 #define draining   (me.phase == Draining && !me.changed)
 #define rebooting  (me.phase == Rebooting && !me.changed && !me.issued)
@@ -105,7 +108,8 @@ end:
 	:: d_step { me.phase == Idle && (!holds(i) || MUTANT == FORGET_SLOT) && me.wanted -> me.phase = Required }
 	:: d_step { me.phase == Required && !me.wanted -> me.phase = Idle }
 	:: me.phase == Required && me.wanted && !holds(i) && (held < slots[i] || MUTANT == NO_WAIT) -> goto take
-	:: me.phase == Required && open -> goto check
+	:: me.phase == Required && open && usable -> goto check
+	:: me.phase == Required && holds(i) && !usable -> goto free                                        /* it may be on its way */
 	:: d_step { me.phase == Required && holds(i) && fault }; goto free                                 /* a gate */
 	:: d_step { me.phase == Settling -> me.phase = Idle }
 	/* out of service */
@@ -132,7 +136,7 @@ end:
 take:   /* list, create, list again */
 	if :: d_step { held < slots[i] -> k = (holder[0] != 0) } :: held >= slots[i] -> goto look FAILS fi;
 	if
-	:: d_step { holder[k] == 0 -> holder[k] = i + 1; swapped = (k == 0 && holder[1] != 0); me.limit = MOST; k = 0 }
+	:: d_step { holder[k] == 0 -> holder[k] = i + 1; swapped = (k == 0 && holder[1] != 0); me.limit = MOST; me.trusted = 1; k = 0 }
 	:: d_step { holder[k] != 0 -> k = 0 }    /* somebody was quicker */
 	:: d_step { fault -> k = 0 }             /* an error; the list settles it */
 	:: d_step { fault }; goto dies
@@ -144,7 +148,7 @@ take:   /* list, create, list again */
 	fi;
 
 free:   /* by the UID of the Lease that was looked at */
-	k = (holder[1] == i + 1);
+	atomic { me.trusted = 0; k = (holder[1] == i + 1) };
 	if
 	:: d_step { holder[k] == i + 1 || MUTANT == FREE_BY_NAME && holder[k] -> remove(k); k = 0 }; goto look
 	:: d_step { holder[k] != i + 1 && !(MUTANT == FREE_BY_NAME && holder[k]) -> k = 0 }; goto look
@@ -204,7 +208,7 @@ down:   /* the machine reboots, for whatever cause */
 
 start:
 	atomic {
-		forget(); k = 0; me.checked = 0;
+		forget(); k = 0; me.checked = 0; me.trusted = 0;
 		if :: MUTANT == NO_DOUBT -> command = notStarted; doubt = 0 :: else fi;
 		if :: MUTANT == RESTART_IS_BOOT && out(i) -> me.phase = Recovering; me.changed = 0 :: else fi;
 #ifdef CHANGE

@@ -47,13 +47,14 @@ type Client struct {
 	Meddle func(Call) Outcome
 	// Due is when an event of a watch arrives that is sent now; nil: at once.
 	Due func() time.Time
+	// Stale is how old a list may be whose asker takes any version; nil: not at all.
+	Stale func() time.Duration
 
-	server  *Server
-	mu      sync.Mutex
-	calls   []Call
-	made    map[Call]int
-	watches []*watcher
-	// KeepCalls remembers every call, for Calls.
+	server    *Server
+	mu        sync.Mutex
+	calls     []Call
+	made      map[Call]int
+	watches   []*watcher
 	keepCalls bool
 }
 

@@ -42,6 +42,8 @@ type Machine struct {
 	// Fails is how many commands are yet to fail; Silent is a command that succeeds and reboots nothing.
 	Fails  int
 	Silent bool
+	// Sick is a kubelet that isn't Ready after a boot.
+	Sick bool
 	// Clears is whether a reboot ends the wish for one.
 	Clears bool
 
@@ -186,7 +188,9 @@ func (m *Machine) Live(ctx context.Context) {
 func (m *Machine) PowerCut() {
 	time.Sleep(30 * time.Second)
 	m.Boot()
-	m.Kubelet(true)
+	var sick bool
+	m.Set(func() { sick = m.Sick })
+	m.Kubelet(!sick)
 }
 
 // Boot is the instant of the boot.

@@ -8,8 +8,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -34,7 +36,10 @@ func (s *Server) Update(by *Client, kind Kind, o Object) (Object, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.objects[kind][o.GetName()]
-	if old == nil {
+	switch {
+	case old == nil && o.GetUID() != "":
+		return nil, apierrors.NewConflict(kind, o.GetName(), errors.New("there is none of this UID"))
+	case old == nil:
 		return nil, apierrors.NewNotFound(kind, o.GetName())
 	}
 	after := o.DeepCopyObject().(Object)
@@ -49,8 +54,12 @@ func (s *Server) Update(by *Client, kind Kind, o Object) (Object, error) {
 
 // replace wants the lock.
 func (s *Server) replace(by *Client, kind Kind, old, after Object, status bool) (Object, error) {
-	if after.GetResourceVersion() != old.GetResourceVersion() || after.GetUID() != old.GetUID() {
+	switch {
+	case after.GetResourceVersion() != old.GetResourceVersion():
 		return nil, apierrors.NewConflict(kind, old.GetName(), errors.New("the object has been modified"))
+	case after.GetUID() != old.GetUID():
+		return nil, apierrors.NewInvalid(schema.GroupKind{Group: kind.Group, Kind: kind.Resource}, old.GetName(),
+			field.ErrorList{field.Invalid(field.NewPath("metadata", "uid"), after.GetUID(), "field is immutable")})
 	}
 	after.SetCreationTimestamp(old.GetCreationTimestamp())
 	if n, ok := after.(*corev1.Node); ok {

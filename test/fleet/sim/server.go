@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -81,6 +82,7 @@ type event struct {
 	version int
 	// before is the state that the event ended; nil if there was none.
 	before Object
+	at     time.Time
 }
 
 // NewServer returns a server that keeps nothing yet.
@@ -109,7 +111,7 @@ func (s *Server) put(by *Client, kind Kind, what watch.EventType, o Object) {
 	if s.objects[kind][o.GetName()] = o; what == watch.Deleted {
 		delete(s.objects[kind], o.GetName())
 	}
-	e := event{watch.Event{Type: what, Object: o}, kind, s.version, before}
+	e := event{watch.Event{Type: what, Object: o}, kind, s.version, before, time.Now()}
 	s.log = append(s.log, e)
 	for _, w := range s.watches {
 		w.send(e)
@@ -187,13 +189,41 @@ func (s *Server) Get(kind Kind, name string) (Object, error) {
 
 // List returns the objects that match, and the version of the list.
 func (s *Server) List(kind Kind, match func(Object) bool) ([]Object, string) {
+	return s.listOf(kind, match, 0)
+}
+
+// listOf is a list as it was some time ago.
+func (s *Server) listOf(kind Kind, match func(Object) bool, ago time.Duration) ([]Object, string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	objects, version := s.objects[kind], s.version
+	if ago > 0 {
+		objects, version = s.past(kind, time.Now().Add(-ago))
+	}
 	var found []Object
-	for _, name := range slices.Sorted(maps.Keys(s.objects[kind])) {
-		if o := s.objects[kind][name]; match == nil || match(o) {
+	for _, name := range slices.Sorted(maps.Keys(objects)) {
+		if o := objects[name]; match == nil || match(o) {
 			found = append(found, o.DeepCopyObject().(Object))
 		}
 	}
-	return found, strconv.Itoa(s.version)
+	return found, strconv.Itoa(version)
+}
+
+// past is what there was. It wants the lock.
+func (s *Server) past(kind Kind, then time.Time) (map[string]Object, int) {
+	objects, version := maps.Clone(s.objects[kind]), s.version
+	for _, e := range slices.Backward(s.log) {
+		if !e.at.After(then) || e.version == 1 {
+			break
+		}
+		version = e.version - 1
+		switch {
+		case e.kind != kind:
+		case e.before == nil:
+			delete(objects, e.Object.(Object).GetName())
+		default:
+			objects[e.before.GetName()] = e.before
+		}
+	}
+	return objects, version
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -137,7 +138,7 @@ func (c *Client) list(ctx context.Context, kind Kind, o metav1.ListOptions) ([]O
 	err := c.do(ctx, Call{Verb: "list", Kind: kind}, func() error {
 		match, err := selector(o)
 		if err == nil {
-			found, version = c.server.List(kind, match)
+			found, version = c.server.listOf(kind, match, c.age(o))
 		}
 		return err
 	})
@@ -145,6 +146,14 @@ func (c *Client) list(ctx context.Context, kind Kind, o metav1.ListOptions) ([]O
 		found = nil
 	}
 	return found, metav1.ListMeta{ResourceVersion: version}, err
+}
+
+// age is how old the answer to a list is. One without a version is consistent, one with "0" is not.
+func (c *Client) age(o metav1.ListOptions) time.Duration {
+	if c.Stale == nil || o.ResourceVersion != "0" {
+		return 0
+	}
+	return c.Stale()
 }
 
 // List lists Nodes.
