@@ -123,7 +123,9 @@ func (b *box) share(parts *agent.Parts) {
 // mayBeOut is how many of this machine's group its agents let be out.
 func (b *box) mayBeOut() int {
 	if b.w.percent == 0 {
-		return b.Slots
+		var n int
+		b.Set(func() { n = b.Slots })
+		return n
 	}
 	members := 0
 	for i := range b.w.nodes {
@@ -234,12 +236,12 @@ func (b *box) powerCycle() {
 	}
 	b.Boot()
 	b.Set(func() { b.up = true })
-	b.w.tell(b.Name, "boots: boot-%d", b.Boots)
+	boots := b.boots()
+	b.w.tell(b.Name, "boots: boot-%d", boots)
 	late := b.life.between(0, 20*time.Second)
 	if b.life.one(5) && b.w.fault() {
 		late += b.life.between(time.Minute, 5*time.Minute)
 	}
-	boots := b.Boots
 	b.w.wg.Go(func() {
 		b.pause(late)
 		same := false

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,10 +58,11 @@ type scenario struct {
 	machines map[string]*sim.Machine
 	names    []string
 	slots    int
-	most     int
 	policy   plan.Policy
-	person   bool // has freed a slot: then its holder is out without one
 	spoiled  string
+
+	most   atomic.Int64 // how many may be out; 0: not said
+	person atomic.Bool  // has freed a slot: then its holder is out without one
 }
 
 func newScenario(t *testing.T) *scenario {
@@ -95,11 +97,11 @@ func (s *scenario) changed(sim.Change) {
 			continue
 		}
 		out = append(out, name)
-		if l := s.server.Objects(sim.LeaseKind)[r.Slot]; !s.person && (l == nil || string(l.GetUID()) != r.LeaseUID) {
+		if l := s.server.Objects(sim.LeaseKind)[r.Slot]; !s.person.Load() && (l == nil || string(l.GetUID()) != r.LeaseUID) {
 			s.t.Errorf("%s is out without its slot: %s", name, r)
 		}
 	}
-	if s.most > 0 && len(out) > s.most {
+	if most := int(s.most.Load()); most > 0 && len(out) > most {
 		s.t.Errorf("%q are out", out)
 	}
 }
@@ -131,7 +133,7 @@ func (s *scenario) line(words []string) error {
 		return s.expect(s.machines[words[1]], words[2])
 	case "never":
 		n, err := strconv.Atoi(words[3])
-		s.most = n
+		s.most.Store(int64(n))
 		return err
 	default:
 		return fmt.Errorf("%q is no word of this language", words[0])
@@ -154,7 +156,7 @@ func (s *scenario) restart(slots string) error {
 	for _, name := range s.names {
 		m := s.machines[name]
 		m.Set(func() { m.Slots = n })
-		m.Procs[len(m.Procs)-1].Stop()
+		m.Running().Stop()
 		time.Sleep(5 * time.Second)
 	}
 	return err
@@ -190,7 +192,7 @@ func (s *scenario) machine(m *sim.Machine, verb string) error {
 	}
 	switch verb {
 	case "crashes":
-		m.Procs[len(m.Procs)-1].Kill()
+		m.Running().Kill()
 	case "power-cut":
 		m.Down <- struct{}{}
 	case "recovers":
@@ -231,7 +233,7 @@ func (s *scenario) does(verb string, m *sim.Machine) error {
 		m.Register(nil)
 		m.Kubelet(true)
 	case "frees-slot":
-		s.person = true
+		s.person.Store(true)
 		return s.server.Remove(nil, sim.LeaseKind, m.Lease().Name, nil)
 	case "spoils-record":
 		s.spoiled = m.Node().Annotations[node.StateAnnotation]
@@ -268,10 +270,12 @@ func (s *scenario) expect(m *sim.Machine, fact string) error {
 	leases, _ := s.server.List(sim.LeaseKind, nil)
 	word, number, _ := strings.Cut(fact, ":")
 	want, _ := strconv.Atoi(number)
+	var boots, commands int
+	m.Set(func() { boots, commands = m.Boots, m.Commands })
 	facts := map[string]bool{
 		"cordoned": n.Spec.Unschedulable, "uncordoned": !n.Spec.Unschedulable,
 		"holds-slot": m.Lease() != nil, "holds-none": m.Lease() == nil,
-		"boots": m.Boots == want, "commands": m.Commands == want, "reboots": len(record.History) == want, "all-slots": len(leases) == want,
+		"boots": boots == want, "commands": commands == want, "reboots": len(record.History) == want, "all-slots": len(leases) == want,
 	}
 	for _, p := range plan.Phases() {
 		facts[string(p)] = record.Phase == p
@@ -283,7 +287,7 @@ func (s *scenario) expect(m *sim.Machine, fact string) error {
 	case !known:
 		return fmt.Errorf("%q is no fact", word)
 	case !so:
-		return fmt.Errorf("it isn't so: boot %d, %d commands, %d slots, unschedulable %v, told %s, record %s", m.Boots, m.Commands, len(leases),
+		return fmt.Errorf("it isn't so: boot %d, %d commands, %d slots, unschedulable %v, told %s, record %s", boots, commands, len(leases),
 			n.Spec.Unschedulable, condition(n).Reason, record)
 	}
 	return nil

@@ -20,13 +20,16 @@ import (
 	"github.com/rebootd/rebootd/pkg/node"
 )
 
-// Nodes and Leases are what client-go's typed clients and the simulation's have in common.
+// What client-go's typed clients and the simulation's have in common.
 type (
+	// Nodes is a client for Nodes.
 	Nodes interface {
 		node.Nodes
 		Create(ctx context.Context, n *corev1.Node, o metav1.CreateOptions) (*corev1.Node, error)
 		Delete(ctx context.Context, name string, o metav1.DeleteOptions) error
 	}
+	// Leases is a client for Leases.
+	// Leases is the same for Leases.
 	Leases interface {
 		lock.Leases
 		Update(ctx context.Context, l *coordinationv1.Lease, o metav1.UpdateOptions) (*coordinationv1.Lease, error)

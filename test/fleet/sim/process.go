@@ -50,10 +50,12 @@ func (m *Machine) Start() *Process {
 		if p.Gone() {
 			return Outcome{Before: ErrCrash}
 		}
-		if m.Meddle == nil {
+		var meddle func(*Process, Call) Outcome
+		m.Set(func() { meddle = m.Meddle })
+		if meddle == nil {
 			return Outcome{}
 		}
-		return m.Meddle(p, c)
+		return meddle(p, c)
 	}
 	parts := m.parts(p, fmt.Sprintf("agent-%d@%s", p.Number, bootID), log)
 	if m.Parts != nil {
@@ -62,7 +64,7 @@ func (m *Machine) Start() *Process {
 	p.Agent = agent.New(parts)
 	ctx, cancel := context.WithCancel(m.T.Context())
 	p.cancel = cancel
-	m.Procs = append(m.Procs, p)
+	m.Set(func() { m.Procs = append(m.Procs, p) })
 	go func() {
 		defer close(p.Ended)
 		p.Run(ctx)
@@ -73,7 +75,8 @@ func (m *Machine) Start() *Process {
 func (m *Machine) parts(p *Process, identity string, log logrus.FieldLogger) agent.Parts {
 	leases := p.Client.Leases("ns")
 	reader := &fleet.Reader{Metadata: p.Client.Metas(), Nodes: p.Client.Nodes()}
-	slots, maxUnavailable := m.Slots, m.MaxUnavailable
+	var slots, maxUnavailable int
+	m.Set(func() { slots, maxUnavailable = m.Slots, m.MaxUnavailable })
 	var breaker *circuit.Breaker
 	if m.Threshold > 0 {
 		breaker = &circuit.Breaker{
@@ -94,6 +97,12 @@ func (m *Machine) parts(p *Process, identity string, log logrus.FieldLogger) age
 		Tell: &tell.Teller{Log: log, Events: p, Metrics: tell.NewMetrics(prometheus.NewRegistry(), m.Name, "test"), Now: time.Now},
 		Log:  log, Now: time.Now, Chance: rand.Float64,
 	}
+}
+
+// Running is the agent that was started last.
+func (m *Machine) Running() (p *Process) {
+	m.Set(func() { p = m.Procs[len(m.Procs)-1] })
+	return p
 }
 
 // Gone reports whether the process is dead.
