@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rebootd/rebootd/test/cluster/machine"
@@ -45,7 +44,7 @@ func (s *scene) remove(nodes []*node) {
 			s.t.Error(err)
 		}
 		for _, n := range nodes {
-			n.eventually(2*time.Minute, "is back in the cluster", func(seen *corev1.Node) error { return unsettled(seen) })
+			n.eventually(2*time.Minute, "is back in the cluster", unsettled)
 		}
 	})
 	for _, n := range nodes {
