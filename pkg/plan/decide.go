@@ -44,6 +44,7 @@ func idle(o Observation, now time.Time) Action {
 	case o.Wanted.Answer == Yes:
 		r := o.Record.idle(o.BootID, "", now)
 		r.RequiredSince = now
+		r = r.asked(o)
 		return write(r.enter(Required, o.Wanted.Reason, now), o.Wanted.Message)
 	case o.Record.Phase == "" || o.Record.BootID != o.BootID:
 		return write(o.Record.idle(o.BootID, o.Wanted.Reason, now), o.Wanted.Message)
@@ -59,6 +60,11 @@ func idle(o Observation, now time.Time) Action {
 // required: a reboot is wanted. What is cheap and this node's own is looked at first, then the slot, and
 // under the slot everything again.
 func required(o Observation, p Policy, now time.Time) Action {
+	if o.BootID != o.Record.BootID && len(o.Record.Requests) > 0 {
+		r := o.Record.honour(o.Node)
+		r.Reason, r.BootID = RebootSucceeded, o.BootID
+		return write(r, "The machine has rebooted while it waited; what was requested is done.")
+	}
 	if o.Wanted.Answer == No {
 		return write(o.Record.idle(o.BootID, o.Wanted.Reason, now), o.Wanted.Message)
 	}
@@ -131,6 +137,7 @@ func out(o Observation, p Policy, now time.Time) Action {
 		if r.Phase != Rebooting {
 			r.Attempts = 0
 		}
+		r = r.honour(o.Node)
 		return write(r.enter(Recovering, RebootSucceeded, now), fmt.Sprintf(
 			"Rebooted: the boot ID changed from %s to %s. Waiting until the node is healthy.", r.FromBootID, r.BootID))
 	}
@@ -311,7 +318,7 @@ func settling(o Observation, p Policy, now time.Time) Action {
 	r := o.Record
 	r = r.remember(Reboot{
 		From: r.FromBootID, To: r.BootID, Out: r.OutSince, In: r.Since,
-		Ours: r.Attempts > 0, Cleared: o.Wanted.Answer == No,
+		Ours: r.Attempts > 0, Cleared: o.Wanted.Answer == No, By: r.AskedBy,
 	})
 	return write(r.idle(o.BootID, RebootSucceeded, now), fmt.Sprintf(
 		"Rebooted and in service again at %s, after %s out of service.", stamp(r.Since), r.Since.Sub(r.OutSince).Round(time.Second)))

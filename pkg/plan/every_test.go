@@ -97,12 +97,23 @@ func common() []axis {
 			o.Record.Cordon = []Cordon{CordonNone, CordonOurs, CordonAdmin}[i]
 		}},
 		{"unschedulable", 2, func(o *Observation, i int) { o.Node.Unschedulable = i == 1 }},
-		{"wanted", 3, func(o *Observation, i int) {
+		{"wanted", 5, func(o *Observation, i int) {
 			o.Wanted = []Wanted{
-				{No, NotRequired, "There is no file.", start()},
-				{Yes, RebootRequired, "A file asks.", start()},
-				{Unknown, SentinelUnknown, "The file can't be seen.", start()},
+				{Answer: No, Reason: NotRequired, Message: "There is no file.", Since: start()},
+				{Answer: Yes, Reason: RebootRequired, Message: "A file asks.", Since: start(), By: []string{"file /run/x"}},
+				{Answer: Unknown, Reason: SentinelUnknown, Message: "The file can't be seen.", Since: start()},
+				{},
+				{},
 			}[i]
+			if i >= 3 { // one request was honoured before, and is still there; the record knows the other one, or doesn't yet
+				o.Node.Requests = []Request{{Text: "old"}, {Text: "new", Now: true}}
+				o.Record.Honoured = []Request{{Text: "old"}}
+				if i == 4 && o.Record.Phase != Idle && o.Record.Phase != "" {
+					o.Record.Requests = []Request{{Text: "new", Now: true}}
+				}
+				o.Wanted = Requested(o.Node, o.Record)
+				o.Wanted.Since = start()
+			}
 		}},
 		{"slot", 4, func(o *Observation, i int) {
 			o.Slot = []Slot{
@@ -124,7 +135,7 @@ func common() []axis {
 }
 
 func axesOf(phase Phase) []axis {
-	gates := axis{"gates", 5, func(o *Observation, i int) {
+	gates := axis{"gates", 6, func(o *Observation, i int) {
 		closed := Verdict{Gate: "alerts", Reason: BlockedByAlert, Message: "An alert fires.", ClosedSince: start().Add(-time.Second)}
 		switch i {
 		case 0:
@@ -135,6 +146,8 @@ func axesOf(phase Phase) []axis {
 			closed.Costly = true
 		case 3:
 			closed.Costly, closed.Everyone = true, true
+		case 5:
+			closed.Skippable = true
 		}
 		o.Gates = []Verdict{{Gate: "window", Open: true}, closed}
 	}}
@@ -208,7 +221,7 @@ func judge(o Observation, a Action) []string {
 			wrong = append(wrong, fmt.Sprintf(what, args...))
 		}
 	}
-	_, closed := firstClosed(o)
+	closed := holdsBack(o)
 	changed := o.BootIDError == "" && o.BootID != o.Record.BootID
 	r := a.Record
 
@@ -254,6 +267,16 @@ func judge(o Observation, a Action) []string {
 	return append(wrong, judgeRecord(o, a)...)
 }
 
+// holdsBack is whether anything does: a gate that a request-now doesn't go past, or a wish that can't be known.
+func holdsBack(o Observation) bool {
+	held := o.Wanted.Answer == Unknown
+	for _, v := range o.Gates {
+		past := v.Skippable && len(o.Node.Requests) == 2
+		held = held || !v.Open && !past
+	}
+	return held
+}
+
 func judgeRecord(o Observation, a Action) []string {
 	switch a.Do {
 	case DoWrite, DoCordon, DoUncordon:
@@ -270,6 +293,14 @@ func judgeRecord(o Observation, a Action) []string {
 		}
 	}
 	was, r := o.Record, a.Record
+	proves := r.Phase == Recovering && was.Phase != Recovering
+	honoured := !slices.Equal(r.Honoured, was.Honoured)
+	must(!honoured || o.BootID != was.BootID && slices.Equal(r.Honoured, append(slices.Clone(was.Honoured), was.Requests...)) && len(r.Requests) == 0,
+		"honours a request without its reboot")
+	must(!proves || honoured == (len(was.Requests) > 0), "forgets a request that was honoured")
+	if (a.Do == DoCordon || r.Attempts > was.Attempts) && o.Wanted.Answer == Yes {
+		must(slices.Equal(r.AskedBy, o.Wanted.By) && (len(r.Requests) == 1) == o.Wanted.Now, "does not say who asked")
+	}
 	back, err := ParseRecord(r.String())
 	must(err == nil && reflect.DeepEqual(back, r), "the record doesn't come back: %v", err)
 	must(a.Reason == r.Reason, "record and action differ in their reason")
@@ -277,7 +308,7 @@ func judgeRecord(o Observation, a Action) []string {
 	if was.Phase == Rebooting && (o.Command.Doubt || !was.Issued.IsZero()) {
 		must(r.Phase == Rebooting || r.Phase == Recovering, "gives up while a command may be under way")
 	}
-	if r.Phase == Recovering && was.Phase != Recovering {
+	if proves {
 		must(o.BootID != was.BootID && r.FromBootID == was.BootID && r.BootID == o.BootID, "a reboot without a changed boot ID")
 	}
 	if r.Phase == Rebooting && was.Phase != Rebooting {

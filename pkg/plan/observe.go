@@ -36,6 +36,8 @@ type Node struct {
 	BootID string
 	// Labelled is whether it has the label that says that a reboot is required.
 	Labelled bool
+	// Requests are the annotations on it that ask for a reboot, honoured or not.
+	Requests []Request
 	// Told is what its condition RebootRequired says.
 	Told Told
 }
@@ -64,6 +66,13 @@ type Wanted struct {
 	Reason Reason
 	// Message is a sentence that says who wants it and why, or why it can't be known.
 	Message string
+	// By names who gives this answer: "file /run/reboot-required", "command …", "uptime", "request …". The first
+	// word is one of a few.
+	By []string
+	// Now is whether it is a request that goes past the gates that are Skippable.
+	Now bool
+	// At is when the question was asked that this answers. Zero: at this very look.
+	At time.Time
 	// Since is since when this process has had this answer.
 	Since time.Time
 }
@@ -79,6 +88,8 @@ type Verdict struct {
 	Everyone bool
 	// Costly is true for a gate that is asked only under the slot.
 	Costly bool
+	// Skippable is true for a gate that a request-now goes past: windows and alerts, but never pauses, holds and budgets.
+	Skippable bool
 	// ClosedSince is since when this process has seen the gate closed. Zero when it is open.
 	ClosedSince time.Time
 }

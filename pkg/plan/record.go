@@ -86,6 +86,12 @@ type Record struct {
 	// Failed is whether this reboot was counted as failed for the whole cluster.
 	Failed bool `json:"failed,omitempty"`
 
+	// AskedBy names what asked for this reboot. Requests are those among it that it will honour.
+	AskedBy  []string  `json:"askedBy,omitempty"`
+	Requests []Request `json:"requests,omitempty"`
+	// Honoured holds the last requests that were honoured, oldest first; those that the Node still carries are always among them.
+	Honoured []Request `json:"honoured,omitempty"`
+
 	BackOff *BackOff `json:"backOff,omitempty"`
 	// History holds the last reboots, oldest first, at most historyLimit of them.
 	History []Reboot `json:"history,omitempty"`
@@ -112,6 +118,8 @@ type Reboot struct {
 	Ours bool `json:"ours"`
 	// Cleared is whether the reboot was no longer wanted afterwards.
 	Cleared bool `json:"cleared"`
+	// By names what asked for it.
+	By []string `json:"by,omitempty"`
 }
 
 // ParseRecord reads a record. An empty text is the zero record. What this code doesn't know is an
@@ -183,9 +191,9 @@ func (r Record) enter(phase Phase, reason Reason, now time.Time) Record {
 	return r
 }
 
-// idle is the record of a node in service: of the past it keeps the history, and nothing else.
+// idle is the record of a node in service: of the past it keeps what was done, and nothing else.
 func (r Record) idle(bootID string, reason Reason, now time.Time) Record {
-	return Record{BootID: bootID, History: r.History}.enter(Idle, reason, now)
+	return Record{BootID: bootID, History: r.History, Honoured: r.Honoured}.enter(Idle, reason, now)
 }
 
 // remember is the record with one more reboot in its history.

@@ -89,6 +89,8 @@ func (w *world) do(verb string, args []string, tell func(string)) error {
 	switch verb {
 	case "wanted":
 		w.wanted = map[string]Answer{"yes": Yes, "no": No}[arg]
+	case "request", "request-now", "withdraw":
+		w.request(verb, arg)
 	case "step", "run", "until":
 		return w.run(verb, arg, tell)
 	case "crash":
@@ -124,6 +126,21 @@ func (w *world) do(verb string, args []string, tell func(string)) error {
 		return fmt.Errorf("unknown step %q", verb)
 	}
 	return nil
+}
+
+// request sets one of the two annotations; "withdraw NAME" removes it.
+func (w *world) request(verb, arg string) {
+	now := verb == "request-now" || arg == "request-now"
+	var kept []Request
+	for _, q := range w.node.Requests {
+		if q.Now != now {
+			kept = append(kept, q)
+		}
+	}
+	if verb != "withdraw" {
+		kept = append(kept, Request{Text: arg, Now: now})
+	}
+	w.node.Requests = kept
 }
 
 func (w *world) nodeSetting(arg string) {
@@ -174,7 +191,7 @@ func (w *world) policySetting(args []string) error {
 	return nil
 }
 
-// verdict reads "NAME open" or "NAME closed REASON [everyone] [costly]".
+// verdict reads "NAME open" or "NAME closed REASON [everyone] [costly] [skippable]".
 func verdict(args []string) Verdict {
 	v := Verdict{Gate: args[0], Open: args[1] == "open"}
 	if !v.Open {
@@ -183,6 +200,7 @@ func verdict(args []string) Verdict {
 	for _, a := range args[2:] {
 		v.Everyone = v.Everyone || a == "everyone"
 		v.Costly = v.Costly || a == "costly"
+		v.Skippable = v.Skippable || a == "skippable"
 	}
 	return v
 }

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,8 +21,8 @@ func say(o Observation, reason Reason, message string, now time.Time) Action {
 	if o.Record.Out() || reason == GateError || reason == SentinelUnknown {
 		retell = retellOut
 	}
-	r, told := o.Record, o.Node.Told
-	same := r.Reason == reason && told.Reason == reason
+	r, told := o.Record.asked(o), o.Node.Told
+	same := o.Record.Reason == reason && told.Reason == reason && slices.Equal(r.Requests, o.Record.Requests)
 	if same && (told.Message == message || now.Sub(told.At) < retell) {
 		return Action{Do: DoWait, Reason: reason, Message: message}
 	}
@@ -72,6 +73,7 @@ func cordon(o Observation, now time.Time) Action {
 		r.LastAttempt, r.Issued = time.Time{}, time.Time{}
 	}
 	r.Reason, r.BootID, r.Slot, r.LeaseUID = Draining, o.BootID, o.Slot.Name, o.Slot.LeaseUID
+	r = r.asked(o)
 	msg := "Cordoned; evicting the pods."
 	switch {
 	case !o.Node.Unschedulable:
@@ -99,6 +101,7 @@ func attempt(o Observation, message string, now time.Time) Action {
 	if r.Phase != Rebooting {
 		r = r.enter(Rebooting, RebootIssued, now)
 	}
+	r = r.asked(o)
 	r.Reason = RebootIssued
 	r.Attempts++
 	r.LastAttempt = now
@@ -144,10 +147,11 @@ func (r Record) backOff(o Observation, p Policy, reason Reason, cause string, no
 	return r
 }
 
-// firstClosed is the first closed gate, in the order in which they were asked. A wish that can't be known closes too.
+// firstClosed is the first closed gate, in the order in which they were asked. A wish that can't be known closes too, and a
+// request-now goes past those that are skippable.
 func firstClosed(o Observation) (Verdict, bool) {
 	for _, v := range o.Gates {
-		if !v.Open {
+		if !v.Open && !(v.Skippable && o.Wanted.Now) {
 			return v, true
 		}
 	}
@@ -182,8 +186,9 @@ func count(n int, what string) string {
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // shorten bounds what goes into the record.
-func shorten(s string) string {
-	const limit = 500
+func shorten(s string) string { return clip(s, 500) }
+
+func clip(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}

@@ -1,23 +1,40 @@
 package plan
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Join is the wish of several sentinels: yes if any says yes, else unknown if any can't say, else no.
 func Join(wishes []Wanted) Wanted {
-	best := Wanted{Answer: No, Reason: NotRequired, Message: "Nothing asks for a reboot."}
+	best := Wanted{Answer: No, Reason: NotRequired}
 	var messages []string
 	for _, w := range wishes {
-		switch {
-		case rank(w.Answer) > rank(best.Answer):
-			best, messages = w, []string{w.Message}
-		case w.Answer == best.Answer && w.Answer != No:
+		if !w.At.IsZero() && (best.At.IsZero() || w.At.Before(best.At)) {
+			best.At = w.At
+		}
+		if rank(w.Answer) > rank(best.Answer) {
+			best = Wanted{Answer: w.Answer, Reason: w.Reason, At: best.At}
+			messages = nil
+		}
+		if w.Answer == best.Answer {
 			messages = append(messages, w.Message)
+			best.By = append(best.By, w.By...)
+			best.Now = best.Now || w.Now
 		}
 	}
-	if len(messages) > 0 {
-		best.Message = strings.Join(messages, " ")
+	if best.Message = strings.Join(messages, " "); best.Answer == No {
+		best.Message = nothing(best.By)
 	}
 	return best
+}
+
+// nothing says what was looked at in vain.
+func nothing(by []string) string {
+	if len(by) == 0 {
+		return "Nothing asks for a reboot."
+	}
+	return fmt.Sprintf("Nothing asks for a reboot (looked at: %s).", strings.Join(by, "; "))
 }
 
 func rank(a Answer) int {

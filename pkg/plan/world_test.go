@@ -105,6 +105,10 @@ func (w *world) look() Observation {
 		p.answer, p.wantedSince = w.wanted, w.now
 	}
 	o.Wanted = w.wish()
+	if len(w.node.Requests) > 0 {
+		o.Wanted = Join([]Wanted{o.Wanted, Requested(o.Node, r)})
+		o.Wanted.Since = p.wantedSince
+	}
 	o.Slot = w.slot()
 	o.Gates = w.ask(r, o.Slot.Held)
 	switch {
@@ -125,13 +129,15 @@ func (w *world) look() Observation {
 }
 
 func (w *world) wish() Wanted {
+	since := w.process.wantedSince
 	switch w.wanted {
 	case Yes:
-		return Wanted{Yes, RebootRequired, "/run/reboot-required asks for a reboot.", w.process.wantedSince}
+		return Wanted{Answer: Yes, Reason: RebootRequired, Message: "/run/reboot-required asks for a reboot.", Since: since,
+			By: []string{"file /run/reboot-required"}}
 	case No:
-		return Wanted{No, NotRequired, "There is no /run/reboot-required.", w.process.wantedSince}
+		return Wanted{Answer: No, Reason: NotRequired, Message: "There is no /run/reboot-required.", Since: since}
 	default:
-		return Wanted{Unknown, SentinelUnknown, "/run/reboot-required can't be seen.", w.process.wantedSince}
+		return Wanted{Answer: Unknown, Reason: SentinelUnknown, Message: "/run/reboot-required can't be seen.", Since: since}
 	}
 }
 
