@@ -90,7 +90,7 @@ func greet(c config.Config, log *logrus.Logger) {
 			fields["--"+kv.Name] = kv.Value
 		}
 	}
-	log.WithFields(fields).Infof("rebootd starts; it looks for %s.", c.RebootSentinel)
+	log.WithFields(fields).Info("rebootd starts.")
 	for _, w := range c.Warnings {
 		log.Warn(w)
 	}

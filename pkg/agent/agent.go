@@ -159,6 +159,11 @@ func (a *Agent) Run(ctx context.Context) {
 	defer a.slots.stop()
 	defer a.circuit.stop()
 	wg.Go(func() { a.self.Run(ctx) })
+	for _, s := range a.Sentinels {
+		if b, ok := s.(Beside); ok {
+			wg.Go(func() { b.Watch(ctx, a.Wake) })
+		}
+	}
 	for ctx.Err() == nil {
 		again := a.turn(ctx)
 		a.beat.Store(a.Now().UnixNano())
@@ -233,11 +238,14 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 	}
 	o, err := a.observe(ctx, n)
 	if err != nil {
-		return 0 // the slots are being read; the mirror wakes us
+		return 0
 	}
 	a.Tell.Metrics.Looked(o, a.Now())
 	a.ready.CompareAndSwap(false, n != nil)
 	step := plan.Decide(o, a.Policy, a.Now())
+	if a.unsure(o, step) {
+		return 0
+	}
 	if a.outdated(o, step) {
 		return atOnce
 	}

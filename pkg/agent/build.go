@@ -38,7 +38,7 @@ import (
 // name is what rebootd calls itself towards the API server: in Events, managedFields and the user agent.
 const name = "rebootd"
 
-// Build makes an agent from its configuration. It sends no request and touches nothing of the host. What it
+// Build makes an agent from its configuration. It sends no request, and of the host it reads no more than what system it is. What it
 // starts in the background (file events, the sending of Events) ends with ctx.
 func Build(ctx context.Context, c config.Config, version string, reg prometheus.Registerer, log logrus.FieldLogger) (*Agent, error) {
 	log = log.WithField("node", c.NodeName)
@@ -55,7 +55,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	if err != nil {
 		return nil, err
 	}
-	file := sentinel.File{Path: c.RebootSentinel, HostRoot: c.HostRoot}
+	asking := sentinels(c, machine, log)
 	a := New(Parts{
 		NodeName: c.NodeName,
 		Identity: identity(machine),
@@ -83,7 +83,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 			SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout,
 		}, log),
 		Rebooter:  rebooter,
-		Sentinels: []Sentinel{file},
+		Sentinels: asking,
 		Gates:     []Gate{gate.Hold{Annotation: node.HoldAnnotation}, gate.Command{Check: check}},
 		BootID:    machine.BootID,
 		Policy:    policy(c),
@@ -94,7 +94,11 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		Now:       time.Now,
 		Chance:    mathrand.Float64,
 	})
-	go file.Events(ctx, a.Wake)
+	for _, s := range asking {
+		if file, ok := s.(sentinel.File); ok {
+			go file.Events(ctx, a.Wake)
+		}
+	}
 	return a, nil
 }
 

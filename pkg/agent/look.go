@@ -29,6 +29,8 @@ type memory struct {
 	// costly are the answers of the costly gates, costlyAt when they were given.
 	costly   []plan.Verdict
 	costlyAt time.Time
+	// due is since when the step that is due goes out of service or to the reboot.
+	due time.Time
 	// dry stands in for the record and the condition, which a dry run doesn't write.
 	dry *dryRecord
 }
@@ -111,8 +113,8 @@ func (a *Agent) refresh(ctx context.Context) error {
 	return nil
 }
 
-// errNotYet: the slots are being read for the first time.
-var errNotYet = errors.New("the slots are not read yet")
+// errNotYet: something is being looked at for the first time. What looks wakes the loop.
+var errNotYet = errors.New("not everything has been looked at yet")
 
 // observe looks at everything that the next decision rests on.
 func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, error) {
@@ -130,7 +132,7 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 	} else {
 		o.BootID = bootID
 	}
-	o.Wanted = a.wanted(ctx)
+	o.Wanted = a.wanted(ctx, o)
 	if n == nil {
 		a.why.Store(fmt.Sprintf("there is no Node %s (--node-name)", a.NodeName))
 	}
@@ -141,6 +143,10 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 	if o.Slot, err = a.observeSlot(ctx, n, o); err != nil {
 		return o, err
 	}
+	if a.unasked(o.Record) {
+		a.why.Store("the sentinel command has not ended yet")
+		return o, errNotYet
+	}
 	o.Gates = a.ask(ctx, n, o)
 	o.HealthySince = a.healthySince(o)
 	o.Pods = a.drain.state()
@@ -148,15 +154,15 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 	return o, nil
 }
 
-// wanted asks every sentinel.
-func (a *Agent) wanted(ctx context.Context) plan.Wanted {
+// wanted asks every sentinel, and looks at the requests on the Node.
+func (a *Agent) wanted(ctx context.Context, o plan.Observation) plan.Wanted {
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
-	wishes := make([]plan.Wanted, 0, len(a.Sentinels))
+	wishes := make([]plan.Wanted, 0, len(a.Sentinels)+1)
 	for _, s := range a.Sentinels {
 		wishes = append(wishes, s.Look(ctx))
 	}
-	w := plan.Join(wishes)
+	w := plan.Join(append(wishes, plan.Requested(o.Node, o.Record)))
 	w.Since = a.Now()
 	if old := a.memory.wanted; old.Answer == w.Answer && !old.Since.IsZero() {
 		w.Since = old.Since

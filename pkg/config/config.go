@@ -7,6 +7,9 @@ package config
 
 import "time"
 
+// DefaultSentinel is the file that asks for a reboot where nothing else was said.
+const DefaultSentinel = "/var/run/reboot-required"
+
 // Config is what the agent runs with. Parse fills it; a value from Parse has passed every check.
 type Config struct {
 	// NodeName is the name of the Node object that this agent acts for.
@@ -16,9 +19,19 @@ type Config struct {
 	// Namespace is where the Leases and ConfigMaps are.
 	Namespace string
 
-	// RebootSentinel is an absolute path on the host: a reboot is wanted while the file exists.
-	RebootSentinel string
-	// Period is how often the sentinel is looked at besides file events; at least 1 s.
+	// RebootSentinels are absolute paths on the host: a reboot is wanted while one of the files exists. Empty: they were
+	// not given, so SentinelPreset chooses, or else it is DefaultSentinel.
+	RebootSentinels []string
+	// SentinelCommand is a command line in shell quoting, whose exit code says whether a reboot is wanted; "" means none.
+	// With it, no file counts.
+	SentinelCommand string
+	// SentinelYes and SentinelNo are its exit codes that mean so. SentinelNo may be empty: every other code up to 125.
+	SentinelYes, SentinelNo []int
+	// SentinelPreset names a family of operating systems, or is "auto" or "".
+	SentinelPreset string
+	// MaxUptime is how long a machine may be up before it is rebooted; 0: for ever.
+	MaxUptime time.Duration
+	// Period is how often the sentinels are looked at besides file events; at least 1 s.
 	Period time.Duration
 
 	// GateGrace is how long a node that is already cordoned waits for a gate that closed before it

@@ -86,12 +86,38 @@ func clusterOptions(c *Config) group {
 func triggerOptions(c *Config) group {
 	return group{"What asks for a reboot", []option{
 		{
-			name: "reboot-sentinel", value: absolutePath(&c.RebootSentinel), def: "/var/run/reboot-required",
-			meaning: "The file whose existence asks for a reboot, as a path on the host.",
+			name: "reboot-sentinel", value: absolutePaths(&c.RebootSentinels), defText: DefaultSentinel,
+			meaning: "A file whose existence asks for a reboot, as a path on the host. Repeatable, or a list with commas: " +
+				"any of them suffices.",
+		},
+		{
+			name: "reboot-sentinel-command", value: command(&c.SentinelCommand), defText: "none",
+			meaning: "A command whose exit code says whether a reboot is wanted; it runs every --period, in --command-namespace. " +
+				"With it, --reboot-sentinel is ignored, as with kured.",
+		},
+		{
+			name: "sentinel-command-yes", value: exitCodes(&c.SentinelYes), def: "0",
+			meaning: "The exit codes of --reboot-sentinel-command that ask for a reboot. Repeatable, or a list with commas.",
+		},
+		{
+			name: "sentinel-command-no", value: exitCodes(&c.SentinelNo), defText: "every other code up to 125",
+			meaning: "The exit codes of --reboot-sentinel-command that ask for none. All codes that are in neither list, a signal, " +
+				"a command that isn't there and one that takes longer than --command-timeout mean unknown: then there is no reboot.",
+		},
+		{
+			name: "sentinel-preset", def: "", defText: "none",
+			value: choice(&c.SentinelPreset, "auto", "debian", "rhel", "suse", "flatcar", "amazon-linux"),
+			meaning: "Look at what this family of operating systems has for it, a file or a command; auto reads the host's " +
+				"os-release. --reboot-sentinel and --reboot-sentinel-command win.",
+		},
+		{
+			name: "max-uptime", value: duration(&c.MaxUptime, 0), def: "0",
+			meaning: "Ask for a reboot of a machine that has been up for so long, less up to a tenth by the node's name, so that " +
+				"machines started together don't fall due together; 0 means never.",
 		},
 		{
 			name: "period", value: duration(&c.Period, time.Second), def: "1m",
-			meaning: "How often to look for a reason to reboot, besides whenever the sentinel file changes.",
+			meaning: "How often to look for a reason to reboot, besides whenever a sentinel file changes.",
 		},
 	}}
 }

@@ -194,6 +194,21 @@ func TestList(t *testing.T) {
 	}
 }
 
+func TestSentinelOptions(t *testing.T) {
+	c, err := Parse(withBaseline("--reboot-sentinel=/a", "--reboot-sentinel=/b,/c", "--reboot-sentinel-command=x", "--sentinel-command-yes=102",
+		"--sentinel-command-yes=103"), []string{"KURED_SENTINEL_COMMAND_NO=0,1"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := baseline()
+	want.RebootSentinels, want.SentinelCommand = []string{"/a", "/b", "/c"}, "x"
+	want.SentinelYes, want.SentinelNo = []int{102, 103}, []int{0, 1}
+	wantConfig(t, c, want)
+	if kv := (KV{"reboot-sentinel", "/a,/b,/c", "--reboot-sentinel"}); !slices.Contains(c.Effective(), kv) {
+		t.Errorf("%v is missing in %v", kv, c.Effective())
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("--node-name=n1\n--period\n1m", "KURED_REBOOT_SIGNAL=SIGRTMIN+5")
 	f.Add("--node-id=n1\n-\n--\n--=\n=\n", "REBOOTD_=\n=\nREBOOTD_PORT=tcp://")

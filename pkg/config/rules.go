@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,22 @@ type rule struct {
 // rules are all that options must fulfil together.
 func rules(c *Config) []rule {
 	return []rule{
+		{
+			[]string{"sentinel-command-no", "sentinel-command-yes"}, common(c.SentinelYes, c.SentinelNo) != "",
+			fmt.Sprintf("%s is also in --sentinel-command-yes; a code means only one of the two", common(c.SentinelYes, c.SentinelNo)),
+		},
+		{
+			[]string{"sentinel-command-yes"}, len(c.SentinelYes) == 0,
+			"must not be empty, or no reboot is ever asked for",
+		},
+		{
+			[]string{"sentinel-command-yes", "reboot-sentinel-command"}, c.SentinelCommand == "" && !slices.Equal(c.SentinelYes, []int{0}),
+			"is only for --reboot-sentinel-command, which isn't set",
+		},
+		{
+			[]string{"sentinel-command-no", "reboot-sentinel-command"}, c.SentinelCommand == "" && len(c.SentinelNo) > 0,
+			"is only for --reboot-sentinel-command, which isn't set",
+		},
 		{
 			[]string{"back-off", "back-off-max"}, c.BackOff > c.BackOffMax,
 			fmt.Sprintf("%v is longer than --back-off-max, %v", c.BackOff, c.BackOffMax),

@@ -20,10 +20,13 @@ import (
 const (
 	StateAnnotation = "rebootd.io/state"
 	HoldAnnotation  = "rebootd.io/hold"
-	AgentAnnotation = "rebootd.io/agent"
-	CallAnnotation  = "rebootd.io/agent-call"
-	RequiredLabel   = "rebootd.io/reboot-required"
-	ConditionType   = corev1.NodeConditionType("RebootRequired")
+	// RequestAnnotation asks for a reboot; RequestNowAnnotation for one past windows and alerts.
+	RequestAnnotation    = "rebootd.io/request"
+	RequestNowAnnotation = "rebootd.io/request-now"
+	AgentAnnotation      = "rebootd.io/agent"
+	CallAnnotation       = "rebootd.io/agent-call"
+	RequiredLabel        = "rebootd.io/reboot-required"
+	ConditionType        = corev1.NodeConditionType("RebootRequired")
 )
 
 // Nodes is the part of client-go's typed client that is needed.
@@ -61,6 +64,12 @@ func Observe(name string, n *corev1.Node) (plan.Node, plan.Record, error) {
 	seen := plan.Node{
 		Name: name, Exists: true, Unschedulable: n.Spec.Unschedulable, BootID: n.Status.NodeInfo.BootID,
 		NotReadyMessage: "the kubelet has not reported yet.", Labelled: n.Labels[RequiredLabel] != "",
+	}
+	if text, ok := n.Annotations[RequestAnnotation]; ok {
+		seen.Requests = append(seen.Requests, plan.Request{Text: text})
+	}
+	if text, ok := n.Annotations[RequestNowAnnotation]; ok {
+		seen.Requests = append(seen.Requests, plan.Request{Text: text, Now: true})
 	}
 	for _, c := range n.Status.Conditions {
 		switch c.Type {

@@ -3,6 +3,7 @@ package sentinel
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ type File struct {
 	Path string
 	// HostRoot is where the host's files are seen by this process; empty is /.
 	HostRoot string
+	// From is the option that it is from, for messages; empty is --reboot-sentinel.
+	From string
 }
 
 // Look says whether the file is there. A missing file in a directory that exists is a no; anything
@@ -41,21 +44,29 @@ func (f File) Look(context.Context) plan.Wanted {
 		if _, err := os.Stat(filepath.Dir(path)); err != nil {
 			return f.unknown(fmt.Errorf("its directory can't be seen: %w", err))
 		}
-		return plan.Wanted{Answer: plan.No, Reason: plan.NotRequired, Message: fmt.Sprintf("There is no %s.", f.Path)}
+		return plan.Wanted{Answer: plan.No, Reason: plan.NotRequired, Message: fmt.Sprintf("There is no %s.", f.Path), By: f.by()}
 	case err != nil:
 		return f.unknown(err)
 	}
 	if _, err := os.Stat(path); err != nil {
 		return f.unknown(fmt.Errorf("it is a link whose target can't be seen: %w", err))
 	}
-	return plan.Wanted{Answer: plan.Yes, Reason: plan.RebootRequired, Message: f.Path + " asks for a reboot" + f.packages() + "."}
+	return plan.Wanted{
+		Answer: plan.Yes, Reason: plan.RebootRequired, Message: f.Path + " asks for a reboot" + f.packages() + ".", By: f.by(),
+	}
 }
+
+func (f File) by() []string { return []string{"file " + f.Path} }
 
 func (f File) here() string { return filepath.Join("/", f.HostRoot, f.Path) }
 
 func (f File) unknown(err error) plan.Wanted {
-	return plan.Wanted{Answer: plan.Unknown, Reason: plan.SentinelUnknown, Message: fmt.Sprintf(
-		"Whether a reboot is required can't be known: looking for %s (--reboot-sentinel): %v", f.Path, err)}
+	return unknown(fmt.Sprintf("looking for %s (%s): %v", f.Path, cmp.Or(f.From, "--reboot-sentinel"), err), f.by())
+}
+
+// unknown is the answer of a sentinel that can't say.
+func unknown(why string, by []string) plan.Wanted {
+	return plan.Wanted{Answer: plan.Unknown, Reason: plan.SentinelUnknown, Message: "Whether a reboot is required can't be known: " + why, By: by}
 }
 
 // packages is a clause that names the packages that want the reboot; empty when they aren't known.
@@ -65,14 +76,23 @@ func (f File) packages() string {
 		return ""
 	}
 	defer file.Close()
+	return clause(packageNames(io.LimitReader(file, packagesRead), func(line string) string { return line }))
+}
+
+// packageNames are the names that parse finds in the lines of a text, each once.
+func packageNames(text io.Reader, parse func(string) string) []string {
 	var names []string
-	lines := bufio.NewScanner(io.LimitReader(file, packagesRead))
+	lines := bufio.NewScanner(text)
 	for lines.Scan() {
-		name := strings.TrimSpace(strings.ToValidUTF8(lines.Text(), ""))
+		name := strings.TrimSpace(parse(strings.ToValidUTF8(lines.Text(), "")))
 		if name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
+	return names
+}
+
+func clause(names []string) string {
 	switch n := len(names) - packagesShown; {
 	case len(names) == 0:
 		return ""

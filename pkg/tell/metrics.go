@@ -1,6 +1,7 @@
 package tell
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +14,7 @@ type Metrics struct {
 	required  *prometheus.GaugeVec
 	since     prometheus.Gauge
 	kured     *prometheus.GaugeVec
+	asked     *prometheus.GaugeVec
 	phase     *prometheus.GaugeVec
 	blocked   *prometheus.GaugeVec
 	slotHeld  prometheus.Gauge
@@ -41,13 +43,15 @@ func NewMetrics(reg prometheus.Registerer, node, version string) *Metrics {
 		required: gauges("rebootd_reboot_required", "1 while this node wants a reboot, 0 while it does not; absent while that is unknown.", "node"),
 		since:    gauge("rebootd_reboot_required_since_seconds", "When this node's reboot was first seen to be wanted, in Unix seconds; 0 while none is."),
 		kured:    gauges("kured_reboot_required", "The same as rebootd_reboot_required, under the name that kured gives it.", "node"),
+		asked: gauges("rebootd_asked",
+			"1 for each kind of thing that asks for a reboot now: file, command, uptime, request, request-now.", "by"),
 		phase:    gauges("rebootd_phase", "1 for the phase that this node is in, 0 for the others.", "phase"),
 		blocked:  gauges("rebootd_blocked", "1 for the reason that this node waits for while a reboot is wanted.", "reason"),
 		slotHeld: gauge("rebootd_slot_held", "1 while this node holds a slot of its lock group."),
 		orphans: gauge("rebootd_orphaned_slots",
 			"How many slots that this node waits for have lost the reference to their owner; nothing frees them when it is gone."),
 		lastCheck: gauge("rebootd_last_check_seconds",
-			"When this agent last looked whether a reboot is wanted, in Unix seconds."),
+			"When what this agent knows of whether a reboot is wanted was found out, in Unix seconds; of several sentinels the oldest answer."),
 		drains:  counters("rebootd_drains_total", "Drains that ended, by result.", "result"),
 		reboots: counters("rebootd_reboots_total", "Reboots proved by a changed boot ID, and reboot commands that failed, by result.", "result"),
 		out: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -56,7 +60,7 @@ func NewMetrics(reg prometheus.Registerer, node, version string) *Metrics {
 		}),
 		build: gauges("rebootd_build_info", "1, labelled with the version of this agent.", "version"),
 	}
-	reg.MustRegister(m.required, m.since, m.kured, m.phase, m.blocked, m.slotHeld, m.orphans, m.lastCheck, m.drains, m.reboots, m.out, m.build)
+	reg.MustRegister(m.required, m.since, m.kured, m.asked, m.phase, m.blocked, m.slotHeld, m.orphans, m.lastCheck, m.drains, m.reboots, m.out, m.build)
 	m.build.WithLabelValues(version).Set(1)
 	for _, r := range []string{"drained", "aborted"} {
 		m.drains.WithLabelValues(r)
@@ -70,6 +74,16 @@ func NewMetrics(reg prometheus.Registerer, node, version string) *Metrics {
 // Looked notes one look at the machine and what it found.
 func (m *Metrics) Looked(o plan.Observation, now time.Time) {
 	m.lastCheck.Set(float64(now.Unix()))
+	if at := o.Wanted.At; !at.IsZero() {
+		m.lastCheck.Set(float64(at.Unix()))
+	}
+	m.asked.Reset()
+	if o.Wanted.Answer == plan.Yes {
+		for _, by := range o.Wanted.By {
+			kind, _, _ := strings.Cut(by, " ")
+			m.asked.WithLabelValues(kind).Set(1)
+		}
+	}
 	switch o.Wanted.Answer {
 	case plan.Unknown:
 		m.required.Reset()

@@ -1,0 +1,51 @@
+package config
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// absolutePaths takes paths, one each time or several with commas between them.
+func absolutePaths(to *[]string) value {
+	return value{placeholder: "path", list: true, set: func(s string) error {
+		paths := strings.Split(s, ",")
+		for _, path := range paths {
+			if !filepath.IsAbs(path) {
+				return errors.New("an absolute path")
+			}
+		}
+		*to = append(*to, paths...)
+		return nil
+	}}
+}
+
+// exitCodes takes exit codes, one each time or several with commas between them; "" is none.
+func exitCodes(to *[]int) value {
+	const most = 255
+	return value{placeholder: "codes", list: true, set: func(s string) error {
+		for word := range strings.SplitSeq(s, ",") {
+			if s == "" {
+				break
+			}
+			code, err := strconv.Atoi(word)
+			if err != nil || code < 0 || code > most {
+				return errors.New("exit codes from 0 to 255, such as 0 or 1,3")
+			}
+			*to = append(*to, code)
+		}
+		return nil
+	}}
+}
+
+// common is a code that is in both lists, as a text; "" if none is.
+func common(a, b []int) string {
+	for _, code := range a {
+		if slices.Contains(b, code) {
+			return strconv.Itoa(code)
+		}
+	}
+	return ""
+}
