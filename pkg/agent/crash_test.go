@@ -37,12 +37,22 @@ func faults() []fault {
 // TestFaultAtEveryCall lets each call of a whole reboot fail, lose its answer, or be the last of its process. Whatever it was,
 // the node reboots exactly once, holds its slot while it is out (the simulated API server and reboot command look), comes
 // back into service without a person's help. Without a crash its first attempt is the only one: the process knows what it did.
-func TestFaultAtEveryCall(t *testing.T) {
+func TestFaultAtEveryCall(t *testing.T) { everyCall(t, func(*sim.Machine) {}) }
+
+// TestFaultAtEveryCallOfARequest is the same for a request, which stays on the Node and is honoured once all the same.
+func TestFaultAtEveryCallOfARequest(t *testing.T) {
+	everyCall(t, func(m *sim.Machine) {
+		m.Wanted = plan.No
+		m.Patch(`{"metadata":{"annotations":{"rebootd.io/request":"please"}}}`)
+	})
+}
+
+func everyCall(t *testing.T, prepare func(*sim.Machine)) {
 	calls := 0
 	for _, f := range faults() {
 		for at := 1; at == 1 || at <= calls; at++ {
 			t.Run(fmt.Sprintf("%s at %d", f.name, at), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { calls = max(calls, oneFault(t, f, at)) })
+				synctest.Test(t, func(t *testing.T) { calls = max(calls, oneFault(t, f, at, prepare)) })
 			})
 		}
 	}
@@ -52,9 +62,10 @@ func TestFaultAtEveryCall(t *testing.T) {
 }
 
 // oneFault returns how many calls were made.
-func oneFault(t *testing.T, f fault, at int) int {
+func oneFault(t *testing.T, f fault, at int, prepare func(*sim.Machine)) int {
 	s := sim.NewServer()
 	m := sim.NewMachine(t, s, "n1")
+	prepare(m)
 	var mu sync.Mutex
 	calls, attempts := 0, 0
 	s.Changed = func(sim.Change) {
