@@ -126,7 +126,7 @@ func withCommand(m *sim.Machine, a *asking) {
 			a.set(1)
 		}
 		check := sentinel.Check{Argvs: [][]string{{"ask"}}, Yes: []int{0}}
-		p.Sentinels = []agent.Sentinel{sentinel.NewCommand(check, a.run, time.Hour, 2*time.Minute)}
+		p.Sentinels = []agent.Sentinel{sentinel.NewCommand(check, a.run, sentinel.Pace{Every: time.Hour, Timeout: 2 * time.Minute, Now: time.Now})}
 	}
 }
 

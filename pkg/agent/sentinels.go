@@ -45,7 +45,7 @@ func sentinels(c config.Config, machine *host.Host, log logrus.FieldLogger) []Se
 	}
 	if check := preset.Check; len(check.Argvs) > 0 {
 		check.From = from
-		all = append(all, sentinel.NewCommand(check, runner(c, machine), c.Period, c.CommandTimeout))
+		all = append(all, sentinel.NewCommand(check, runner(c, machine), sentinel.Pace{Every: c.Period, Timeout: c.CommandTimeout, Now: time.Now}))
 	}
 	if c.MaxUptime > 0 {
 		all = append(all, sentinel.Uptime{Limit: c.MaxUptime, Node: c.NodeName})

@@ -54,7 +54,7 @@ func TestSentinels(t *testing.T) {
 			c.RebootSentinels, c.SentinelPreset = []string{"/run/a", "/run/b"}, "auto"
 		}, "the file /run/a, the file /run/b,", "", []string{"file /run/a", "file /run/b"}},
 		{"a command", "", func(c *config.Config) { c.SentinelCommand = "sh -c 'exit 1'" },
-			"the command sh -c 'exit 1',", "", []string{"command sh -c exit 1"}},
+			"the command sh -c 'exit 1',", "", []string{"command sh -c 'exit 1'"}},
 		{"a command and a file", "", func(c *config.Config) { c.SentinelCommand, c.RebootSentinels = "false", []string{"/x"} },
 			"the command false,", "--reboot-sentinel is ignored because", []string{"command false"}},
 		{"debian", "ID=ubuntu\nID_LIKE=debian", func(c *config.Config) { c.SentinelPreset = "auto" },

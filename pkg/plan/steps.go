@@ -151,7 +151,7 @@ func (r Record) backOff(o Observation, p Policy, reason Reason, cause string, no
 // request-now goes past those that are skippable.
 func firstClosed(o Observation) (Verdict, bool) {
 	for _, v := range o.Gates {
-		if !v.Open && !(v.Skippable && o.Wanted.Now) {
+		if !v.Open && (!v.Skippable || !o.Wanted.Now) {
 			return v, true
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kballard/go-shellquote"
+
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
@@ -56,12 +58,20 @@ type Command struct {
 	began  time.Time // when the run began that is under way; zero: none is
 }
 
+// Pace is when a command runs.
+type Pace struct {
+	// Every is between two runs, Timeout how long one may take.
+	Every, Timeout time.Duration
+	// Now is the clock.
+	Now func() time.Time
+}
+
 // NewCommand returns a check that nothing runs yet: see Watch. An answer is too old, and counts as unknown, when so much time
 // has passed that the next one must have come.
-func NewCommand(c Check, run func(context.Context, []string) Exit, every, timeout time.Duration) *Command {
+func NewCommand(c Check, run func(context.Context, []string) Exit, p Pace) *Command {
 	c.From = cmp.Or(c.From, "--reboot-sentinel-command")
 	return &Command{
-		check: c, run: run, every: every, old: every + 2*timeout + time.Minute, now: time.Now, hurry: make(chan struct{}, 1),
+		check: c, run: run, every: p.Every, old: p.Every + 2*p.Timeout + time.Minute, now: p.Now, hurry: make(chan struct{}, 1),
 	}
 }
 
@@ -174,14 +184,14 @@ func (c *Command) judge(i int, x Exit) plan.Wanted {
 func (c *Command) unclear(i int, what, output string) plan.Wanted {
 	why := fmt.Sprintf("the command %s (%s) %s", c.shown(i), c.check.From, what)
 	if output = strings.Join(strings.Fields(output), " "); output != "" {
-		why += ": " + shorten(output)
+		why += ": " + strings.TrimSuffix(shorten(output), ".")
 	}
-	return unknown(why, c.by(i))
+	return unknown(why+".", c.by(i))
 }
 
 func (c *Command) by(i int) []string { return []string{"command " + c.shown(i)} }
 
-func (c *Command) shown(i int) string { return shorten(strings.Join(c.check.Argvs[i], " ")) }
+func (c *Command) shown(i int) string { return shorten(shellquote.Join(c.check.Argvs[i]...)) }
 
 // packageOf is the package that a line of needs-restarting names: "  * kernel", or "  kernel -> 3.10.0-1" from the older one.
 func packageOf(line string) string {
