@@ -55,7 +55,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	if err != nil {
 		return nil, err
 	}
-	asking := sentinels(c, machine, log)
+	asking := sentinels(c, machine, log, time.Now)
 	a := New(Parts{
 		NodeName: c.NodeName,
 		Identity: identity(machine),

@@ -37,19 +37,19 @@ func faults() []fault {
 // TestFaultAtEveryCall lets each call of a whole reboot fail, lose its answer, or be the last of its process. Whatever it was,
 // the node reboots exactly once, holds its slot while it is out (the simulated API server and reboot command look), comes
 // back into service without a person's help. Without a crash its first attempt is the only one: the process knows what it did.
-func TestFaultAtEveryCall(t *testing.T) { everyCall(t, func(*sim.Machine) {}) }
+func TestFaultAtEveryCall(t *testing.T) { everyCall(t, faults(), func(*sim.Machine) {}) }
 
-// TestFaultAtEveryCallOfARequest is the same for a request, which stays on the Node and is honoured once all the same.
-func TestFaultAtEveryCallOfARequest(t *testing.T) {
-	everyCall(t, func(m *sim.Machine) {
+// TestCrashAtEveryCallOfARequest is the same for crashes and a request, which stays on the Node and is honoured once all the same.
+func TestCrashAtEveryCallOfARequest(t *testing.T) {
+	everyCall(t, faults()[2:], func(m *sim.Machine) {
 		m.Wanted = plan.No
 		m.Patch(`{"metadata":{"annotations":{"rebootd.io/request":"please"}}}`)
 	})
 }
 
-func everyCall(t *testing.T, prepare func(*sim.Machine)) {
+func everyCall(t *testing.T, faults []fault, prepare func(*sim.Machine)) {
 	calls := 0
-	for _, f := range faults() {
+	for _, f := range faults {
 		for at := 1; at == 1 || at <= calls; at++ {
 			t.Run(fmt.Sprintf("%s at %d", f.name, at), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { calls = max(calls, oneFault(t, f, at, prepare)) })

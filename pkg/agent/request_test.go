@@ -178,7 +178,7 @@ func TestCommandChangesItsMind(t *testing.T) {
 				m.Pass(10 * time.Second)
 				a.set(tt.code) // of the run after this one
 				m.Pass(5 * time.Minute)
-				if r := m.Record(); r.Phase != tt.phase || m.Told().Reason != string(tt.says) || m.Drains+m.Commands > 0 || a.ran() != 2 {
+				if r := m.Record(); r.Phase != tt.phase || m.Told().Reason != string(tt.says) || m.Drains+m.Commands > 0 || a.ran() < 2 {
 					t.Errorf("record %s, %d drains, %d runs\n%s", r, m.Drains, a.ran(), m.Logged())
 				}
 			})

@@ -30,7 +30,7 @@ type Beside interface {
 }
 
 // sentinels are what asks for a reboot, as configured: explicit files and commands win over a preset.
-func sentinels(c config.Config, machine *host.Host, log logrus.FieldLogger) []Sentinel {
+func sentinels(c config.Config, machine *host.Host, log logrus.FieldLogger, now func() time.Time) []Sentinel {
 	var all []Sentinel
 	preset, err := chosen(c, machine)
 	if err != nil {
@@ -45,7 +45,7 @@ func sentinels(c config.Config, machine *host.Host, log logrus.FieldLogger) []Se
 	}
 	if check := preset.Check; len(check.Argvs) > 0 {
 		check.From = from
-		all = append(all, sentinel.NewCommand(check, runner(c, machine), sentinel.Pace{Every: c.Period, Timeout: c.CommandTimeout, Now: time.Now}))
+		all = append(all, sentinel.NewCommand(check, runner(c, machine), sentinel.Pace{Every: c.Period, Timeout: c.CommandTimeout, Now: now}))
 	}
 	if c.MaxUptime > 0 {
 		all = append(all, sentinel.Uptime{Limit: c.MaxUptime, Node: c.NodeName})

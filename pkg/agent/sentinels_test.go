@@ -32,7 +32,7 @@ func choose(t *testing.T, release string, change func(*config.Config)) ([]Sentin
 	}
 	change(&c)
 	log, hook := test.NewNullLogger()
-	all := sentinels(c, host.New(host.Options{Namespace: host.Namespace(c.CommandNamespace), MountNS: "/nowhere"}), log)
+	all := sentinels(c, host.New(host.Options{Namespace: host.Namespace(c.CommandNamespace), MountNS: "/nowhere"}), log, time.Now)
 	var logged []string
 	for _, e := range hook.AllEntries() {
 		logged = append(logged, e.Level.String()+" "+e.Message)

@@ -173,3 +173,24 @@ func TestNeedsHostPID(t *testing.T) {
 	self.getpid = func() int { return 1 }
 	wantErr(t, self.Lookup("true"), "PID 1 is this agent itself", "hostPID", "--command-namespace=own")
 }
+
+func TestReadFile(t *testing.T) {
+	h, _ := fakeHost(t)
+	if _, err := os.Stat(markerFile); err == nil {
+		t.Fatalf("%s is here too", markerFile)
+	}
+	content, err := h.ReadFile(markerFile)
+	if err != nil || len(content) == 0 {
+		t.Errorf("got %q, %v", content, err)
+	}
+	_, err = ownHost().ReadFile(markerFile)
+	wantErr(t, err, "reading "+markerFile+" in the agent's own mount namespace", "no such file")
+	_, err = h.ReadFile("/usr")
+	wantErr(t, err, "is a directory")
+	big := writeFile(t, strings.Repeat("x", 100<<10))
+	if content, err := ownHost().ReadFile(big); len(content) != 64<<10 || err != nil {
+		t.Errorf("%d bytes, %v", len(content), err)
+	}
+	_, err = New(Options{MountNS: "/no/such/ns"}).ReadFile(markerFile)
+	wantErr(t, err, "in the host's mount namespace", "--command-namespace")
+}

@@ -18,6 +18,9 @@ import (
 // those above stand for a signal.
 const lastPlainCode = 125
 
+// again is how soon a command that gave no answer runs again, at the latest: its tool may only have been busy.
+const again = time.Minute
+
 // Exit is how a command ended.
 type Exit struct {
 	// Missing is true if the command isn't there.
@@ -95,7 +98,11 @@ func (c *Command) Watch(ctx context.Context, wake func()) {
 		c.answer, c.asked, c.began = answer, began, time.Time{}
 		c.mu.Unlock()
 		wake()
-		timer.Reset(c.every)
+		next := c.every
+		if answer.Answer == plan.Unknown {
+			next = min(next, again)
+		}
+		timer.Reset(next)
 	}
 }
 

@@ -163,6 +163,22 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// A tool that was only busy is asked again soon, whatever the period.
+func TestAgainSoon(t *testing.T) {
+	u := newTool(127, time.Second)
+	watch(t, u, func(c *Command, _ *int) {
+		pass(30 * time.Second)
+		u.code.Store(0)
+		if w := c.Look(t.Context()); w.Answer != plan.Unknown {
+			t.Errorf("got %+v", w)
+		}
+		pass(time.Minute)
+		if w := c.Look(t.Context()); w.Answer != plan.Yes || u.runs.Load() != 2 {
+			t.Errorf("a minute later: %+v", w)
+		}
+	})
+}
+
 // A command that never comes back is no answer for ever: the last one grows too old, and the loop goes on.
 func TestTooOld(t *testing.T) {
 	u := newTool(0, 0)

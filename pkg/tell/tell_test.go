@@ -120,6 +120,23 @@ rebootd_slot_held 1
 	}
 }
 
+func TestMetricsOfWhatAsks(t *testing.T) {
+	s := newScene()
+	w := plan.Wanted{Answer: plan.Yes, At: time.Unix(400, 0), By: []string{"file /run/a", "file /run/b", `request "x"`}}
+	s.Metrics.Looked(plan.Observation{Wanted: w}, s.now)
+	if n := testutil.CollectAndCount(s.Metrics.asked); n != 2 || testutil.ToFloat64(s.Metrics.asked.WithLabelValues("request")) != 1 {
+		t.Errorf("%d kinds ask", n)
+	}
+	if at := testutil.ToFloat64(s.Metrics.lastCheck); at != 400 {
+		t.Errorf("the oldest answer is from %v", at)
+	}
+	w.Answer, w.At = plan.No, time.Time{}
+	s.Metrics.Looked(plan.Observation{Wanted: w}, s.now)
+	if n := testutil.CollectAndCount(s.Metrics.asked); n != 0 || testutil.ToFloat64(s.Metrics.lastCheck) != float64(s.now.Unix()) {
+		t.Errorf("%d kinds ask for nothing", n)
+	}
+}
+
 func TestHandler(t *testing.T) {
 	s := newScene()
 	h := Handler(s.reg, func() error { return nil }, func() error { return errors.New("not looked yet") })

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -207,7 +208,7 @@ func (r *rules) recorded(name string, t *truth, was plan.Record) {
 	if is.Phase == plan.Recovering && was.Phase != plan.Recovering {
 		r.check(boots > t.bootsOut, name, "P4: believes in a reboot, but the boot is the same: %s", is)
 	}
-	if len(is.History) > 0 && (len(was.History) == 0 || is.History[len(is.History)-1] != was.History[len(was.History)-1]) {
+	if len(is.History) > 0 && (len(was.History) == 0 || !reflect.DeepEqual(is.History[len(is.History)-1], was.History[len(was.History)-1])) {
 		last := is.History[len(is.History)-1]
 		r.check(boots > t.bootsOut && last.From != last.To, name, "P4: remembers a reboot that wasn't: %+v", last)
 	}
