@@ -41,6 +41,9 @@ func TestFaultAtEveryCall(t *testing.T) { everyCall(t, faults(), func(*sim.Machi
 
 // TestCrashAtEveryCallOfARequest is the same for crashes and a request, which stays on the Node and is honoured once all the same.
 func TestCrashAtEveryCallOfARequest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	everyCall(t, faults()[2:], func(m *sim.Machine) {
 		m.Wanted = plan.No
 		m.Patch(`{"metadata":{"annotations":{"rebootd.io/request":"please"}}}`)

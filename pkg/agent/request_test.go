@@ -74,7 +74,7 @@ func TestRequestNow(t *testing.T) {
 			t.Errorf("asked by %q", by)
 		}
 		annotate(m, "request", "y")
-		m.Pass(3 * time.Hour)
+		m.Pass(time.Hour)
 		if m.Commands != 1 || m.Told().Reason != string(plan.OutsideWindow) {
 			t.Errorf("%d commands; it says %s", m.Commands, m.Told().Reason)
 		}

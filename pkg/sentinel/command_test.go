@@ -107,13 +107,13 @@ func (u *tool) run(ctx context.Context, _ []string) Exit {
 	return exited(code, "")
 }
 
-func watch(t *testing.T, u *tool, f func(c *Command, woken *int)) {
+func watch(t *testing.T, u *tool, f func(c *Command, woken *atomic.Int32)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := NewCommand(Check{Argvs: [][]string{{"x"}}, Yes: []int{0}}, u.run, Pace{time.Hour, 2 * time.Minute, time.Now})
-		woken := 0
+		var woken atomic.Int32
 		ctx, cancel := context.WithCancel(t.Context())
-		go c.Watch(ctx, func() { woken++ })
+		go c.Watch(ctx, func() { woken.Add(1) })
 		synctest.Wait()
 		f(c, &woken)
 		cancel()
@@ -128,14 +128,14 @@ func pass(d time.Duration) {
 
 func TestWatch(t *testing.T) {
 	u := newTool(1, 30*time.Second)
-	watch(t, u, func(c *Command, woken *int) {
+	watch(t, u, func(c *Command, woken *atomic.Int32) {
 		began := time.Now()
 		if w := c.Look(t.Context()); w.Answer != plan.Unknown || !strings.Contains(w.Message, "has not ended yet") || c.Asked(time.Time{}) {
 			t.Errorf("before its first answer: %+v", w)
 		}
 		pass(31 * time.Second)
-		if w := c.Look(t.Context()); w.Answer != plan.No || !w.At.Equal(began) || !c.Asked(time.Time{}) || *woken != 1 || u.runs.Load() != 1 {
-			t.Errorf("after it: %+v, %d runs, woken %d times", w, u.runs.Load(), *woken)
+		if w := c.Look(t.Context()); w.Answer != plan.No || !w.At.Equal(began) || !c.Asked(time.Time{}) || woken.Load() != 1 || u.runs.Load() != 1 {
+			t.Errorf("after it: %+v, %d runs, woken %d times", w, u.runs.Load(), woken.Load())
 		}
 		u.code.Store(0)
 		pass(10 * time.Minute)
@@ -149,7 +149,7 @@ func TestWatch(t *testing.T) {
 			}
 			pass(time.Second)
 		}
-		if w := c.Look(t.Context()); w.Answer != plan.Yes || !c.Asked(due) || u.runs.Load() != 2 || *woken != 2 {
+		if w := c.Look(t.Context()); w.Answer != plan.Yes || !c.Asked(due) || u.runs.Load() != 2 || woken.Load() != 2 {
 			t.Errorf("asked once more: %+v, %d runs", w, u.runs.Load())
 		}
 		pass(50 * time.Minute)
@@ -157,8 +157,8 @@ func TestWatch(t *testing.T) {
 			t.Errorf("%d runs; the period begins with the last one", u.runs.Load())
 		}
 		pass(11 * time.Minute)
-		if u.runs.Load() != 3 || *woken != 3 {
-			t.Errorf("%d runs, woken %d times; the period has passed", u.runs.Load(), *woken)
+		if u.runs.Load() != 3 || woken.Load() != 3 {
+			t.Errorf("%d runs, woken %d times; the period has passed", u.runs.Load(), woken.Load())
 		}
 	})
 }
@@ -166,7 +166,7 @@ func TestWatch(t *testing.T) {
 // A tool that was only busy is asked again soon, whatever the period.
 func TestAgainSoon(t *testing.T) {
 	u := newTool(127, time.Second)
-	watch(t, u, func(c *Command, _ *int) {
+	watch(t, u, func(c *Command, _ *atomic.Int32) {
 		pass(30 * time.Second)
 		u.code.Store(0)
 		if w := c.Look(t.Context()); w.Answer != plan.Unknown {
@@ -182,7 +182,7 @@ func TestAgainSoon(t *testing.T) {
 // A command that never comes back is no answer for ever: the last one grows too old, and the loop goes on.
 func TestTooOld(t *testing.T) {
 	u := newTool(0, 0)
-	watch(t, u, func(c *Command, _ *int) {
+	watch(t, u, func(c *Command, _ *atomic.Int32) {
 		u.hangs.Store(true)
 		pass(time.Hour + 4*time.Minute)
 		if w := c.Look(t.Context()); w.Answer != plan.Yes {
@@ -195,7 +195,7 @@ func TestTooOld(t *testing.T) {
 	})
 	u = newTool(0, 0)
 	u.hangs.Store(true)
-	watch(t, u, func(c *Command, _ *int) {
+	watch(t, u, func(c *Command, _ *atomic.Int32) {
 		pass(time.Hour)
 		if c.Asked(time.Time{}) {
 			t.Error("answered?")
