@@ -301,6 +301,7 @@ func judgeRecord(o Observation, a Action) []string {
 	if (a.Do == DoCordon || r.Attempts > was.Attempts) && o.Wanted.Answer == Yes {
 		must(slices.Equal(r.AskedBy, o.Wanted.By) && (len(r.Requests) == 1) == o.Wanted.Now, "does not say who asked")
 	}
+	must(slices.Equal(r.Requests, was.Requests) || len(r.Requests) == 0 || r.BootID == o.BootID, "notes a request under another boot")
 	back, err := ParseRecord(r.String())
 	must(err == nil && reflect.DeepEqual(back, r), "the record doesn't come back: %v", err)
 	must(a.Reason == r.Reason, "record and action differ in their reason")

@@ -67,7 +67,10 @@ func (r Record) asked(o Observation) Record {
 	default:
 		return r
 	}
-	if o.Wanted.Answer != Yes || o.BootID != r.BootID {
+	if r.Phase == Required && len(r.Requests) == 0 {
+		r.BootID = o.BootID // it may have rebooted while it waited
+	}
+	if o.Wanted.Answer != Yes {
 		return r
 	}
 	r.AskedBy, r.Requests = nil, nil
