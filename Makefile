@@ -35,7 +35,7 @@ unit: ## Run the unit tests: pure code and fakes, under a minute.
 test: ## Run the unit tests and everything that needs a real API server or simulated nodes.
 	@command -v gcc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
 	$(GO) test -race -timeout 30m ./...
-	$(GO) test -count=1 -v -run 'TestFleet$$' ./test/fleet -for=60s
+	$(GO) test -count=1 -v -run 'TestFleet$$' ./test/fleet -for=90s
 
 .PHONY: soak
 soak: ## Play simulated fleets with new seeds for long: SOAK=8h make soak (an hour if not said).
