@@ -149,7 +149,7 @@ func (r *rules) cordoned(name string, t *truth) {
 	t.sharedExcused = t.sharedExcused || time.Since(t.sharedLostAt) < inFlight
 	t.cordon = plan.CordonOurs
 	r.check(t.record.Phase == plan.Drain && t.record.Cordon == plan.CordonOurs, name, "P3: cordoned with record %s", t.record)
-	r.check(r.boxes[name].mayGo(), name, "P2: cordoned while a gate is closed or nothing is wanted")
+	r.check(r.boxes[name].mayGo(latest+2*inFlight), name, "P2: cordoned while a gate is closed or nothing is wanted")
 	if time.Since(r.disturbed) > inFlight {
 		r.enoughStay(name)
 	}
@@ -319,7 +319,7 @@ func (r *rules) commands(b *box, p *sim.Process) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b.Set(func() { r.check(b.evicting[p] == 0, b.Name, "reboots while it evicts") })
-	r.check(b.mayGo(), b.Name, "P2: reboots while a gate is closed or nothing is wanted")
+	r.check(b.mayGo(2*inFlight), b.Name, "P2: reboots while a gate is closed or nothing is wanted")
 }
 
 // disrupts: only with slot and record.
