@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -93,7 +94,7 @@ func (r *rules) node(c sim.Change) {
 	switch c.Type {
 	case watch.Added:
 		r.disturbed = time.Now()
-		r.nodes[name] = &truth{group: group(after), taken: map[string]time.Time{}}
+		r.nodes[name] = &truth{group: group(after), taken: map[string]time.Time{}, lostAt: time.Now()}
 		return
 	case watch.Deleted:
 		r.disturbed = time.Now()
@@ -200,7 +201,11 @@ func (r *rules) uncordoned(name string, t *truth, after *corev1.Node) {
 func (r *rules) recorded(name string, t *truth, was plan.Record) {
 	is, boots := t.record, r.boxes[name].boots()
 	if is.Phase == plan.Drain && was.Phase != plan.Drain {
-		t.bootsOut = boots
+		t.bootsOut = boots // or the one in which it was decided, if the write was long on its way
+		var decided int
+		if n, _ := fmt.Sscanf(is.BootID, "boot-%d", &decided); n == 1 {
+			t.bootsOut = min(boots, decided)
+		}
 	}
 	r.check(t.cordon != plan.CordonOurs || is.Cordon == plan.CordonOurs, name, "P3: the record forgets whose the cordon is: %s", is)
 	r.check(t.cordon != plan.CordonAdmin || is.Cordon != plan.CordonOurs, name, "P3: the record claims a person's cordon: %s", is)
