@@ -234,8 +234,10 @@ func (b *box) powerCycle() {
 	for len(b.Down) > 0 {
 		<-b.Down
 	}
+	b.forbidden(func() {}) // the boot may end the wish
 	b.Boot()
 	b.Set(func() { b.up = true })
+	b.allowed()
 	boots := b.boots()
 	b.w.tell(b.Name, "boots: boot-%d", boots)
 	late := b.life.between(0, 20*time.Second)
