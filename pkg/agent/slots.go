@@ -34,6 +34,7 @@ type slots struct {
 	heldSince time.Time
 	lateUntil time.Time // a take is in doubt until then
 	turnAt    time.Time // when this node may try for a slot that is free; zero: not chosen yet
+	turnAfter string    // the successor that turnAt leaves the first seconds to
 	refused   string    // why the last take failed; told until the next
 	stranger  bool      // an earlier Node's Lease was told of
 	shared    bool      // the control planes' slot may be held
@@ -63,11 +64,29 @@ func (s *slots) start(ctx context.Context, now func() time.Time) {
 	}()
 }
 
-// handover is what the last freed slot said.
+// handover is what the last freed slot said. A successor that has got a slot already, for two that were freed at once may
+// name the same, keeps nobody waiting.
 func (s *slots) handover() lock.Handover {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last
+	h := s.last
+	s.mu.Unlock()
+	if s.holders()[h.Next] {
+		h.Next = ""
+	}
+	return h
+}
+
+// holders are the nodes that hold a slot of the group.
+func (s *slots) holders() map[string]bool {
+	holders := map[string]bool{}
+	leases, err := s.leases.Items()
+	if err != nil {
+		return holders
+	}
+	for _, held := range s.group.FromLeases(leases) {
+		holders[held.Node] = true
+	}
+	return holders
 }
 
 func (s *slots) stop() {
