@@ -64,9 +64,9 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 			return &lock.Group{
 				Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace, Name: name,
 				Slots: c.Concurrency.Number,
-				Count: func(ctx context.Context) (int, error) {
+				Count: func(ctx context.Context) (slots, nodes int, err error) {
 					n, err := others.Count(ctx, members)
-					return c.Concurrency.Of(n), err
+					return c.Concurrency.Of(n), n, err
 				},
 			}
 		},

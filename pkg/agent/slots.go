@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/mirror"
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -34,6 +35,7 @@ type slots struct {
 	heldSince time.Time
 	lateUntil time.Time // a take is in doubt until then
 	turnAt    time.Time // when this node may try for a slot that is free; zero: not chosen yet
+	recountAt time.Time // when to count the group's nodes again
 	turnAfter string    // the successor that turnAt leaves the first seconds to
 	refused   string    // why the last take failed; told until the next
 	stranger  bool      // an earlier Node's Lease was told of
@@ -50,7 +52,11 @@ func (s *slots) start(ctx context.Context, now func() time.Time) {
 		return
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
+	group := s.group.Name
 	m := mirror.New("slots", s.group.Source(), &coordinationv1.Lease{}, func(l *coordinationv1.Lease) {
+		if l.Labels[lock.GroupLabel] != group {
+			return
+		}
 		h, _ := lock.HandoverOf(l, now())
 		s.mu.Lock()
 		s.last = h
@@ -131,6 +137,9 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	case err != nil:
 		return plan.Slot{Error: fmt.Sprintf("The slots can't be read: %v", err)}, nil
 	}
+	if err := a.freeStrays(ctx, n, o.Record); err != nil {
+		return plan.Slot{Error: fmt.Sprintf("Slots that this node holds in other groups can't be freed: %v", err)}, nil
+	}
 	s.looked = true
 	held := s.group.FromLeases(leases)
 	a.Tell.Metrics.Orphans(orphans(held))
@@ -170,6 +179,10 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 	s.refused = ""
 	known := s.group.Known(held)
 	_, free := lock.FreeIndex(held, known)
+	if !free && a.recount(ctx) {
+		known = s.group.Known(held)
+		_, free = lock.FreeIndex(held, known)
+	}
 	if !free {
 		s.turnAt = time.Time{}
 	}
@@ -177,6 +190,58 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 		return plan.Slot{Error: why}
 	}
 	return plan.Slot{Free: free, Message: allTaken(s.group, known)}
+}
+
+const (
+	// recountEvery is how often a node that waits counts its group anew, and recountEach so much more for each of its nodes: the
+	// cluster pays for a fixed number of counts, not for one from each node.
+	recountEvery = 10 * time.Minute
+	recountEach  = 5 * time.Second
+)
+
+// recount counts the nodes of the group anew when that is due: it may have grown while nobody took a slot.
+func (a *Agent) recount(ctx context.Context) bool {
+	s := &a.slots
+	if s.group.Slots > 0 || a.Now().Before(s.recountAt) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, nodes, err := s.group.Recount(ctx)
+	wait := recountEvery + time.Duration(nodes)*recountEach
+	s.recountAt = a.Now().Add(wait + a.upTo(wait/4))
+	return err == nil
+}
+
+// freeStrays frees what this node holds of other groups than its own: an agent that knew other options, or another label of the
+// node, took it and ended before it had written that down. It looks once, before the first look at the group's own slots.
+func (a *Agent) freeStrays(ctx context.Context, n *corev1.Node, r plan.Record) error {
+	s := &a.slots
+	if s.looked || a.DryRun {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	mine, err := s.group.Everywhere(ctx, n.Name, n.UID)
+	if err != nil {
+		return err
+	}
+	s.shared = fleet.ControlPlane(n.Labels)
+	for _, stray := range mine {
+		switch {
+		case stray.Name == lock.ControlPlaneSlot:
+			s.shared = true
+		case stray.Name != r.Slot && !s.group.Owns(stray):
+			if err := a.confirm(ctx, n); err != nil {
+				return err
+			}
+			if err := s.group.Free(ctx, stray.Name, stray.UID); err != nil {
+				return err
+			}
+			a.Log.WithField("slot", stray.Name).Info("Freed a slot of another lock group, which this node had left.")
+		}
+	}
+	return nil
 }
 
 // allTaken doesn't say by whom: with every turn each node that waits would have to write it anew.
@@ -217,7 +282,7 @@ func (a *Agent) join(n *corev1.Node, o plan.Observation) {
 	if key := a.LockGroupLabel; key != "" {
 		members = "!" + key
 		if value := n.Labels[key]; value != "" {
-			name, members = lock.GroupName(value), key+"="+value
+			name, members = lock.GroupName(value, a.LockGroup), key+"="+value
 		}
 	}
 	held, ok := lock.GroupOf(o.Record.Slot)
@@ -231,6 +296,9 @@ func (a *Agent) join(n *corev1.Node, o plan.Observation) {
 	s.stop()
 	s.group, s.members, s.foreign, s.looked = a.Groups(name, members), members, foreign, false
 	s.group.By = a.Identity
+	if fleet.ControlPlane(n.Labels) {
+		s.group.Also = a.ControlPlanes.Name
+	}
 }
 
 // certain settles by a live read a slot that the record counts on and the mirror doesn't show: a mirror may lag, and

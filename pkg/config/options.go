@@ -208,7 +208,7 @@ func rebootOptions(c *Config) group {
 			meaning: "How often to run a reboot command that fails before the node goes back into service.",
 		},
 		{
-			name: "max-reboots", value: number(&c.MaxReboots, "number", 0), def: "3",
+			name: "max-reboots", value: between(&c.MaxReboots, "number", 0, 10), def: "3",
 			meaning: "How many reboots that don't clear what asks for them are made within --max-reboots-per " +
 				"before the node stops and says so; 0 means no limit.",
 		},
