@@ -38,21 +38,44 @@ func faults() []fault {
 // the node reboots exactly once, holds its slot while it is out (the simulated API server and reboot command look), comes
 // back into service without a person's help. Without a crash its first attempt is the only one: the process knows what it did.
 func TestFaultAtEveryCall(t *testing.T) {
-	calls := 0
-	for _, f := range faults() {
-		for at := 1; at == 1 || at <= calls; at++ {
-			t.Run(fmt.Sprintf("%s at %d", f.name, at), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { calls = max(calls, oneFault(t, f, at)) })
-			})
+	for name, begin := range ways() {
+		if testing.Short() && name != "a worker" {
+			continue
+		}
+		calls := 0
+		for _, f := range faults() {
+			for at := 1; at == 1 || at <= calls; at++ {
+				t.Run(fmt.Sprintf("%s, %s at %d", name, f.name, at), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { calls = max(calls, oneFault(t, begin, f, at)) })
+				})
+			}
+		}
+		if calls < 20 {
+			t.Errorf("a whole reboot took %d calls only", calls)
 		}
 	}
-	if calls < 20 {
-		t.Errorf("a whole reboot took %d calls only", calls)
+}
+
+// ways are what a machine is before the fault, and what becomes of it.
+func ways() map[string]func(*sim.Machine) {
+	return map[string]func(*sim.Machine){
+		"a worker": func(*sim.Machine) {},
+		"a control plane that gives up once": func(m *sim.Machine) {
+			m.GroupLabel, m.Threshold = "pool", 3
+			m.Patch(fmt.Sprintf(controlPlane, "a"))
+			m.PodsFor, m.Policy.DrainTimeout, m.Policy.BackOff = time.Hour, time.Minute, time.Minute
+			go func() {
+				for m.Record().BackOff == nil {
+					time.Sleep(time.Second)
+				}
+				m.Set(func() { m.PodsFor = time.Second })
+			}()
+		},
 	}
 }
 
 // oneFault returns how many calls were made.
-func oneFault(t *testing.T, f fault, at int) int {
+func oneFault(t *testing.T, begin func(*sim.Machine), f fault, at int) int {
 	s := sim.NewServer()
 	m := sim.NewMachine(t, s, "n1")
 	var mu sync.Mutex
@@ -83,6 +106,7 @@ func oneFault(t *testing.T, f fault, at int) int {
 		}
 		return f.out
 	}
+	begin(m)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); m.Live(ctx) }()

@@ -35,6 +35,7 @@ type slots struct {
 	heldSince time.Time
 	lateUntil time.Time // a take is in doubt until then
 	turnAt    time.Time // when this node may try for a slot that is free; zero: not chosen yet
+	orphan    string    // the orphaned slot that was told of
 	recountAt time.Time // when to count the group's nodes again
 	turnAfter string    // the successor that turnAt leaves the first seconds to
 	refused   string    // why the last take failed; told until the next
@@ -186,8 +187,11 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 	if !free {
 		s.turnAt = time.Time{}
 	}
-	if why := orphaned(s.group, held); why != "" && !free {
-		return plan.Slot{Error: why}
+	if why := orphaned(s.group, held); why != "" {
+		if !free {
+			return plan.Slot{Error: "No slot is free. " + why}
+		}
+		a.tellOrphan(n, r, why)
 	}
 	return plan.Slot{Free: free, Message: allTaken(s.group, known)}
 }
@@ -257,11 +261,19 @@ func allTaken(g *lock.Group, slots int) string {
 func orphaned(g *lock.Group, held []lock.Slot) string {
 	for _, s := range held {
 		if s.Orphan() {
-			return fmt.Sprintf("No slot is free, and Lease %s lost the reference to its owner, so nothing frees it when Node %s is gone. "+
+			return fmt.Sprintf("Lease %s lost the reference to its owner, so nothing frees it when Node %s is gone. "+
 				"If that node is not out of service: kubectl delete lease -n %s %s", s.Name, s.Node, g.Namespace, s.Name)
 		}
 	}
 	return ""
+}
+
+// tellOrphan tells once of an orphan that nobody has to wait for yet.
+func (a *Agent) tellOrphan(n *corev1.Node, r plan.Record, why string) {
+	if a.slots.orphan != why {
+		a.slots.orphan = why
+		a.Tell.Happened(n, r.Phase, plan.GateError, why)
+	}
 }
 
 func orphans(held []lock.Slot) int {
