@@ -84,15 +84,19 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		}, log),
 		Rebooter:  rebooter,
 		Sentinels: []Sentinel{file},
-		Gates:     []Gate{gate.Hold{Annotation: node.HoldAnnotation}, gate.Command{Check: check}},
-		BootID:    machine.BootID,
-		Policy:    policy(c),
-		Period:    c.Period,
-		DryRun:    c.DryRun,
-		Tell:      teller(ctx, c, version, client, reg, log),
-		Log:       log,
-		Now:       time.Now,
-		Chance:    mathrand.Float64,
+		Gates: []Gate{
+			gate.Hold{Annotation: node.HoldAnnotation},
+			gate.Window{Schedule: c.Schedule(), Margin: c.WindowMargin, Annotation: node.StateAnnotation, Now: time.Now},
+			gate.Command{Check: check},
+		},
+		BootID: machine.BootID,
+		Policy: policy(c),
+		Period: c.Period,
+		DryRun: c.DryRun,
+		Tell:   teller(ctx, c, version, client, reg, log),
+		Log:    log,
+		Now:    time.Now,
+		Chance: mathrand.Float64,
 	})
 	go file.Events(ctx, a.Wake)
 	return a, nil
