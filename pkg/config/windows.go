@@ -171,10 +171,14 @@ func ParseWindows(args, environ []string, out io.Writer) (Windows, error) {
 	})
 	long := make([]string, len(args))
 	for i, arg := range args {
-		if short, ok := strings.CutPrefix(arg, "-o"); ok {
-			long[i] = "--output" + short
-		} else {
+		short, ok := strings.CutPrefix(arg, "-o")
+		switch {
+		case !ok:
 			long[i] = arg
+		case short == "":
+			long[i] = "--output"
+		default:
+			long[i] = "--output=" + strings.TrimPrefix(short, "=")
 		}
 	}
 	if err := p.parse(long, environ, out, windowsHelp, func() []rule { return windowRules(&c) }); err != nil {
