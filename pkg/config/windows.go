@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // the image has no time zones of its own
@@ -74,7 +75,7 @@ func (c Config) Schedule() schedule.Schedule {
 	if c.EndTime != nil {
 		end = *c.EndTime
 	}
-	s.Windows = append(s.Windows[:len(s.Windows):len(s.Windows)], schedule.Daily(days, start, end))
+	s.Windows = append(slices.Clip(s.Windows), schedule.Daily(days, start, end))
 	return s
 }
 

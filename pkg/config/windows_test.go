@@ -63,7 +63,7 @@ func TestKuredsWindow(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, times := range []string{tt.closed, tt.open} {
-			for _, at := range strings.Fields(times) {
+			for at := range strings.FieldsSeq(times) {
 				when, err := schedule.ParseTime(at, c.TimeZone)
 				if err != nil {
 					t.Fatal(err)

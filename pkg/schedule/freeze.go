@@ -48,7 +48,7 @@ func ParseFreeze(text string) (Freeze, error) {
 // parseMoment reads a date, a local time, or a time with its offset from UTC.
 func parseMoment(text string) (t time.Time, isDate, zone, ok bool) {
 	for _, layout := range []string{"2006-01-02", "2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02T15:04Z07:00", time.RFC3339} {
-		if t, err := time.Parse(layout, text); err == nil && t.Nanosecond() == 0 {
+		if t, err := time.Parse(layout, text); err == nil && t.Nanosecond() == 0 && t.Year() >= 1970 {
 			return t, layout == "2006-01-02", strings.HasSuffix(layout, "Z07:00"), true
 		}
 	}

@@ -50,7 +50,7 @@ func FuzzParseWindow(f *testing.F) {
 }
 
 func FuzzParseFreeze(f *testing.F) {
-	for _, s := range []string{"christmas=2026-12-20..2027-01-03", "2026-12-24", "2026-12-20T18:00..2027-01-03", "a=2026-12-20T18:00:00Z..2027-01-03T00:00+05:30"} {
+	for _, s := range []string{"christmas=2026-12-20..2027-01-03", "2026-12-24", "2026-12-20T18:00..2027-01-03", "a=2026-12-20T18:00:00Z..2027-01-03T00:00+05:30", "0000-01-01"} {
 		f.Add(s)
 	}
 	loc := zone(f, "America/Santiago")

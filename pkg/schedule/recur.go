@@ -14,22 +14,8 @@ import (
 func (r *rule) complete() {
 	o := &r.options
 	o.Interval = max(1, o.Interval)
-	weekday := rrule.Weekday{}
-	for i, d := range []rrule.Weekday{rrule.SU, rrule.MO, rrule.TU, rrule.WE, rrule.TH, rrule.FR, rrule.SA} {
-		if time.Weekday(i) == r.first.Weekday() {
-			weekday = d
-		}
-	}
-	which := len(o.Byyearday) + len(o.Bymonthday) + len(o.Byweekday)
-	switch {
-	case which > 0:
-	case o.Freq == rrule.WEEKLY || len(r.weeks) > 0: // the library would take a week of the year as all of its days
-		o.Byweekday = []rrule.Weekday{weekday}
-	case o.Freq <= rrule.MONTHLY:
-		o.Bymonthday = []int{r.first.Day()}
-		if o.Freq == rrule.YEARLY && len(o.Bymonth) == 0 {
-			o.Bymonth = []int{int(r.first.Month())}
-		}
+	if len(o.Byyearday)+len(o.Bymonthday)+len(o.Byweekday) == 0 {
+		r.completeDay()
 	}
 	if o.Byhour == nil && o.Freq < rrule.HOURLY {
 		o.Byhour = []int{r.first.Hour()}
@@ -41,22 +27,32 @@ func (r *rule) complete() {
 		o.Bysecond = []int{r.first.Second()}
 	}
 	// The library takes MO,2TU as days that are both. Written as all Mondays by number it is either.
-	if slices.ContainsFunc(o.Byweekday, func(d rrule.Weekday) bool { return d.N() != 0 }) {
+	if slices.ContainsFunc(o.Byweekday, counts) {
 		var counted []rrule.Weekday
 		for _, d := range o.Byweekday {
-			if d.N() != 0 {
+			if counts(d) {
 				counted = append(counted, d)
 				continue
 			}
-			most := 53
-			if o.Freq == rrule.MONTHLY || len(o.Bymonth) > 0 {
-				most = 5
-			}
-			for n := 1; n <= most; n++ {
+			for n := 1; n <= mostWeeks(*o); n++ {
 				counted = append(counted, d.Nth(n))
 			}
 		}
 		o.Byweekday = counted
+	}
+}
+
+// completeDay takes the day from DTSTART.
+func (r *rule) completeDay() {
+	o := &r.options
+	switch {
+	case o.Freq == rrule.WEEKLY || len(r.weeks) > 0: // the library would take a week of the year as all of its days
+		o.Byweekday = []rrule.Weekday{weekdays()[(r.first.Weekday()+6)%7]}
+	case o.Freq <= rrule.MONTHLY:
+		o.Bymonthday = []int{r.first.Day()}
+		if o.Freq == rrule.YEARLY && len(o.Bymonth) == 0 {
+			o.Bymonth = []int{int(r.first.Month())}
+		}
 	}
 }
 

@@ -73,17 +73,23 @@ func (r *rule) set(key, value string) error {
 			return errors.New("DTSTART is a local time from 1970 to 2199, such as 20260101T230000")
 		}
 	case "UNTIL":
-		local := strings.TrimSuffix(value, "Z")
-		r.untilUTC = local != value
-		if r.until, err = parseStamp(local, day-time.Second); err != nil || r.untilUTC && len(local) == len(dateStamp) {
-			return errors.New("UNTIL is a local time or UTC, such as 20261231T230000, 20261231T230000Z or 20261231 (the whole day)")
-		}
+		return r.setUntil(value)
 	case "DURATION":
 		r.days, r.exact, err = parseDuration(value)
 	default:
 		return r.setBy(key, value)
 	}
 	return err
+}
+
+func (r *rule) setUntil(value string) error {
+	local, utc := strings.CutSuffix(value, "Z")
+	until, err := parseStamp(local, day-time.Second)
+	if err != nil || utc && len(local) == len(dateStamp) {
+		return errors.New("UNTIL is a local time or UTC, such as 20261231T230000, 20261231T230000Z or 20261231 (the whole day)")
+	}
+	r.until, r.untilUTC = until, utc
+	return nil
 }
 
 // setBy reads one of the parts that say which.
@@ -130,25 +136,15 @@ func (r *rule) check(seen map[string]bool) error {
 		}
 	}
 	o := r.options
-	most := 0 // how many of one weekday there are where they are counted
-	switch {
-	case o.Freq == rrule.MONTHLY || o.Freq == rrule.YEARLY && seen["BYMONTH"]:
-		most = 5
-	case o.Freq == rrule.YEARLY:
-		most = 53
-	}
-	counted := slices.ContainsFunc(o.Byweekday, func(d rrule.Weekday) bool { return d.N() != 0 })
-	for _, d := range o.Byweekday {
-		if n := max(d.N(), -d.N()); n > most && most > 0 {
-			return fmt.Errorf("a number in BYDAY is at most %d here", most)
-		}
-	}
+	counted := slices.ContainsFunc(o.Byweekday, counts)
+	tooMany := slices.ContainsFunc(o.Byweekday, func(d rrule.Weekday) bool { return max(d.N(), -d.N()) > mostWeeks(o) })
 	for _, rule := range []struct {
 		broken bool
 		text   string
 	}{
-		{counted && most == 0, "a number in BYDAY needs FREQ=MONTHLY or YEARLY"},
+		{counted && o.Freq > rrule.MONTHLY, "a number in BYDAY needs FREQ=MONTHLY or YEARLY"},
 		{counted && seen["BYWEEKNO"], "a number in BYDAY can't go with BYWEEKNO"},
+		{tooMany, fmt.Sprintf("a number in BYDAY is at most %d here", mostWeeks(o))},
 		{seen["COUNT"] && seen["UNTIL"], "COUNT and UNTIL can't go together"},
 		{seen["BYWEEKNO"] && o.Freq != rrule.YEARLY, "BYWEEKNO needs FREQ=YEARLY"},
 		{seen["BYYEARDAY"] && slices.Contains([]rrule.Frequency{rrule.MONTHLY, rrule.WEEKLY, rrule.DAILY}, o.Freq),
@@ -162,6 +158,17 @@ func (r *rule) check(seen map[string]bool) error {
 		}
 	}
 	return nil
+}
+
+// counts reports whether a day has a number, as 2SA has.
+func counts(d rrule.Weekday) bool { return d.N() != 0 }
+
+// mostWeeks is how many days of one name there can be where they are counted, which is in a month or in a year.
+func mostWeeks(o rrule.ROption) int {
+	if o.Freq == rrule.YEARLY && len(o.Bymonth) == 0 {
+		return 53
+	}
+	return 5
 }
 
 // meets reports whether a rule that goes by the hour or the minute ever meets its BYHOUR and BYMINUTE. The library would look for ever.
@@ -271,17 +278,22 @@ func weekday(text string, counted bool) (rrule.Weekday, error) {
 		return rrule.Weekday{}, allowed
 	}
 	number, name := text[:len(text)-2], text[len(text)-2:]
-	all := []rrule.Weekday{rrule.MO, rrule.TU, rrule.WE, rrule.TH, rrule.FR, rrule.SA, rrule.SU}
 	i := slices.Index([]string{"MO", "TU", "WE", "TH", "FR", "SA", "SU"}, name)
 	if i < 0 {
 		return rrule.Weekday{}, allowed
 	}
 	if number == "" {
-		return all[i], nil
+		return weekdays()[i], nil
 	}
 	n, err := whole("", number, 1, 53, true)
 	if err != nil || !counted {
 		return rrule.Weekday{}, allowed
 	}
-	return all[i].Nth(n), nil
+	d := weekdays()[i]
+	return d.Nth(n), nil
+}
+
+// weekdays are the library's, in its order.
+func weekdays() []rrule.Weekday {
+	return []rrule.Weekday{rrule.MO, rrule.TU, rrule.WE, rrule.TH, rrule.FR, rrule.SA, rrule.SU}
 }

@@ -187,7 +187,7 @@ func TestRefusedWindows(t *testing.T) {
 		rule + "YEARLY;BYDAY=0MO": "a day is MO", rule + "YEARLY;BYWEEKNO=1;BYDAY=2MO": "can't go with BYWEEKNO", rule + "DAILY;BYWEEKNO=1": "needs FREQ=YEARLY",
 		rule + "DAILY;BYEASTER=0": "no part of a rule", rule + "MONTHLY;BYMONTHDAY=0": "from 1 to 31, or from -31 to -1", rule + "DAILY;BYHOUR=24": "BYHOUR is from 0 to 23",
 		rule + "HOURLY;INTERVAL=2;BYHOUR=1": "never leads", rule + "MINUTELY;INTERVAL=60;BYMINUTE=1": "never leads", rule + "HOURLY;BYSETPOS=2": "needs FREQ=DAILY",
-		rule + "DAILY;BYMONTH=2;BYMONTHDAY=30": "never starts", rule + "MINUTELY;BYMONTH=2;BYMONTHDAY=30": "never starts", rule + "DAILY;UNTIL=20251231": "never starts",
+		rule + "DAILY;BYMONTH=2;BYMONTHDAY=30": "never starts", rule + "DAILY;UNTIL=20251231": "never starts",
 		rule + "DAILY;UNTIL=20251231Z": "UNTIL is", rule + "MONTHLY;BYYEARDAY=1": "BYYEARDAY can't", rule + "WEEKLY;BYMONTHDAY=1": "BYMONTHDAY can't",
 		rule + "DAILY;WKST=2MO": "a day is MO", rule + "DAILY;BYHOUR=": "BYHOUR is from", rule + "DAILY;COUNT": "COUNT is from",
 		"RRULE:FREQ=DAILY;DTSTART=20260101T000000Z;DURATION=PT1H": "DTSTART is a local time", "RRULE:FREQ=DAILY;DTSTART=1;DURATION=PT1H": "DTSTART is",
