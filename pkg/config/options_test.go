@@ -160,7 +160,7 @@ func TestRefused(t *testing.T) {
 		{"--concurrency=2147483648", `--concurrency: "2147483648" is not allowed: a whole number from 1`},
 		{"--drain-grace-period=1m", `--drain-grace-period: "1m" is not allowed: a whole number`},
 		{"--window=", `--window: "" is not allowed: a window such as "mon-fri 22:00-04:00"`},
-		{"--window=sat 22-4", `--window: "sat 22-4" is not allowed: a week of the month is first`},
+		{"--window=sat 22-4", `--window: "sat 22-4" is not allowed: hours are written as 22:00-04:00`},
 		{"--window=sat 22:00-22:00", `--window: "sat 22:00-22:00" is not allowed: the window must not end when it starts`},
 		{"--window=sat\nsum", `--window: "sat\nsum" is not allowed: in "sum": weekdays are written as`},
 		{"--window=RRULE:FREQ=DAILY", `--window: "RRULE:FREQ=DAILY" is not allowed: a rule needs DTSTART`},

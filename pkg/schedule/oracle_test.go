@@ -17,9 +17,12 @@ type minutes struct {
 
 func watch(begin time.Time, loc *time.Location, n int) minutes {
 	m := minutes{begin: begin, shown: make([]int, n)}
+	offset := 0
 	for i := range m.shown {
-		t := begin.Add(time.Duration(i) * time.Minute).In(loc)
-		_, offset := t.Zone()
+		t := begin.Add(time.Duration(i) * time.Minute)
+		if i%15 == 0 { // clocks change no more often than that
+			_, offset = t.In(loc).Zone()
+		}
 		m.shown[i] = int(t.Unix()+int64(offset)) / 60
 	}
 	return m

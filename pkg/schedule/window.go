@@ -36,7 +36,8 @@ func ParseWindow(text string) (Window, error) {
 	}
 	w := Window{text: text, to: Clock(day)}
 	words := strings.Fields(strings.ToLower(text))
-	if hours := words[len(words)-1]; strings.Contains(hours, ":") {
+	isDay := len(words) == 2 && words[0] == "day"
+	if hours := words[len(words)-1]; !isDay && hours[0] >= '0' && hours[0] <= '9' {
 		var err error
 		if w.from, w.to, err = parseHours(hours); err != nil {
 			return Window{}, err
