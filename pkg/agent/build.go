@@ -84,7 +84,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		}, log),
 		Rebooter:  rebooter,
 		Sentinels: []Sentinel{file},
-		Gates:     []Gate{gate.Hold{Annotation: node.HoldAnnotation}, gate.Command{Check: check}},
+		Gates:     gates(c, check),
 		BootID:    machine.BootID,
 		Policy:    policy(c),
 		Period:    c.Period,
@@ -182,6 +182,15 @@ func identity(machine *host.Host) string {
 		where = "unknown"
 	}
 	return fmt.Sprintf("%s/%s@%s", where, rand.Text()[:8], bootID)
+}
+
+// gates are what every node that waits asks.
+func gates(c config.Config, check func() error) []Gate {
+	return []Gate{
+		gate.Hold{Annotation: node.HoldAnnotation},
+		gate.Window{Schedule: c.Schedule(), Margin: c.WindowMargin, Annotation: node.StateAnnotation, Now: time.Now},
+		gate.Command{Check: check},
+	}
 }
 
 func policy(c config.Config) plan.Policy {

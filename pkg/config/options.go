@@ -97,13 +97,13 @@ func triggerOptions(c *Config) group {
 }
 
 func gateOptions(c *Config) group {
-	return group{"What holds a reboot back", []option{
+	return group{"What holds a reboot back", append(windowOptions(c), []option{
 		{
 			name: "gate-grace", value: duration(&c.GateGrace, 0), def: "5m",
 			meaning: "How long a node that is already cordoned waits for a gate that has closed to open " +
 				"again before it gives up and goes back into service.",
 		},
-	}}
+	}...)}
 }
 
 func lockOptions(c *Config) group {

@@ -14,7 +14,7 @@ type rule struct {
 
 // rules are all that options must fulfil together.
 func rules(c *Config) []rule {
-	return []rule{
+	return append(windowRules(c), []rule{
 		{
 			[]string{"back-off", "back-off-max"}, c.BackOff > c.BackOffMax,
 			fmt.Sprintf("%v is longer than --back-off-max, %v", c.BackOff, c.BackOffMax),
@@ -31,5 +31,5 @@ func rules(c *Config) []rule {
 			[]string{"reboot-command", "reboot-method"}, c.RebootMethod == "command" && c.RebootCommand == "",
 			"must not be empty while --reboot-method is command",
 		},
-	}
+	}...)
 }
