@@ -100,7 +100,12 @@ func killAtWrite(t *testing.T, f *fleet, s story, end fate, k int) {
 	g := f.gateway(t, nil)
 	var now atomic.Pointer[process]
 	hit := make(chan call, 1)
-	g.doom = func() { _ = now.Load().cmd.Process.Kill() } // before the agent can know how the write ended
+	victim := make(chan *process, 1)
+	g.doom = func() { // before the agent can know how the write ended
+		a := now.Load()
+		_ = a.cmd.Process.Kill()
+		victim <- a
+	}
 	var mu sync.Mutex
 	n := 0
 	g.decide(func(c call) fate {
@@ -131,7 +136,7 @@ func killAtWrite(t *testing.T, f *fleet, s story, end fate, k int) {
 	default:
 		t.Skipf("there was no write %d this time", k)
 	}
-	p.revive()
+	p.revive(<-victim)
 	m.back(1)
 	if most, _ := o.seen(); most != 1 || m.orders() == 0 || m.orders() > 2 {
 		t.Errorf("out %d times at once, ordered %d times", most, m.orders())
@@ -144,8 +149,8 @@ func (m *machine) over() bool {
 }
 
 // revive starts the agent again that was killed, on the same boot, unless a reboot has done so.
-func (p *plug) revive() {
-	<-p.agent().done
+func (p *plug) revive(killed *process) {
+	<-killed.done
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.now.running() {
