@@ -36,7 +36,7 @@ test: ## Run the unit tests and everything that needs a real API server or simul
 	@command -v gcc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
 	@command -v spin >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends spin; }
 	$(GO) test -race -timeout 30m ./...
-	$(GO) test -count=1 -v -run 'TestFleet$$' ./test/fleet -for=60s
+	$(GO) test -count=1 -v -run 'TestFleet$$' ./test/fleet -for=90s
 
 .PHONY: soak
 soak: ## Play simulated fleets with new seeds for long: SOAK=8h make soak (an hour if not said).

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -37,6 +38,9 @@ func main() {
 // run is the whole program. It returns the exit code: 0 after a signal or --help, 1 when the agent could not
 // start, 2 when options are wrong.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "windows" {
+		return windows(args[1:], environ, time.Now(), stdout, stderr)
+	}
 	c, err := config.Parse(args, environ, stdout)
 	switch {
 	case errors.Is(err, config.ErrHelp):

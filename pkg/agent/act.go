@@ -137,8 +137,8 @@ func (a *Agent) wrote(before, after plan.Record) {
 // take takes a slot when it is this node's turn: at once if it was named, later if another was.
 func (a *Agent) take(ctx context.Context, n *corev1.Node) (time.Duration, error) {
 	s := &a.slots
-	if s.turnAt.IsZero() {
-		s.turnAt = s.handover().Turn(n.Name, a.Now(), a.Chance())
+	if h := s.handover(); s.turnAt.IsZero() || s.turnAfter != h.Next {
+		s.turnAfter, s.turnAt = h.Next, h.Turn(n.Name, a.Now(), a.Chance())
 	}
 	if left := s.turnAt.Sub(a.Now()); left > 0 {
 		return left, nil
@@ -194,7 +194,7 @@ func (a *Agent) free(ctx context.Context, n *corev1.Node, o plan.Observation, st
 	return nil
 }
 
-// name writes into the slot who comes next: the first of those who wait, but never this node itself.
+// name writes into the slot who comes next: the first of those who wait and aren't served yet.
 func (a *Agent) name(ctx context.Context, n *corev1.Node, s plan.Slot) error {
 	if a.slots.foreign {
 		return nil // whose turn it is in a group that this node has left, others know better
@@ -203,9 +203,10 @@ func (a *Agent) name(ctx context.Context, n *corev1.Node, s plan.Slot) error {
 	if err != nil {
 		return err
 	}
+	served := a.slots.holders()
 	var waiters []lock.Waiter
 	for _, w := range found {
-		if w.Node != n.Name {
+		if w.Node != n.Name && !served[w.Node] {
 			waiters = append(waiters, lock.Waiter(w))
 		}
 	}

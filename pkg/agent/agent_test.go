@@ -2,12 +2,14 @@ package agent_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -277,6 +279,42 @@ func TestHandover(t *testing.T) {
 		}
 		if *most != 2 {
 			t.Errorf("at most %d were out at once, 2 could have been", *most)
+		}
+	})
+}
+
+// With several slots each is handed on at once, even when they come free one right after the other: they don't name the same node.
+func TestHandoverOfSeveralSlots(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		s := sim.NewServer()
+		var all []*sim.Machine
+		for i := range 9 {
+			m := sim.NewMachine(t, s, fmt.Sprintf("n%d", i))
+			m.Slots = 3
+			m.Meddle = func(*sim.Process, sim.Call) sim.Outcome { return sim.Outcome{Arrives: 100 * time.Millisecond} }
+			all = append(all, m)
+		}
+		freed := map[string]time.Time{}
+		slowest, turns := time.Duration(0), 0
+		s.Changed = func(c sim.Change) {
+			name := c.After.GetName()
+			switch at, was := freed[name]; {
+			case c.Kind != sim.LeaseKind:
+			case c.Type == watch.Deleted:
+				freed[name] = time.Now()
+			case c.Type == watch.Added && was:
+				turns++
+				slowest = max(slowest, time.Since(at))
+			}
+		}
+		for _, m := range all {
+			go m.Live(ctx)
+		}
+		for _, m := range all {
+			m.Back(1)
+		}
+		if turns != 6 || slowest > 3*time.Second {
+			t.Errorf("%d turns, the slowest took %s", turns, slowest)
 		}
 	})
 }

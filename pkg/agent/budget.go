@@ -52,15 +52,11 @@ func mark(others []plan.Other, held []lock.Slot, mine string) {
 // askControlPlane is the gate of a control plane: it takes the slot that all control planes share, if it doesn't hold it, and
 // looks whether enough of them stay Ready. The shared slot is taken after the group's and freed before it.
 func (a *Agent) askControlPlane(ctx context.Context, n *corev1.Node, r plan.Record) plan.Verdict {
-	v := plan.Verdict{Gate: "control-plane", Reason: plan.WaitingForSlot, Everyone: true}
+	v := plan.Verdict{Gate: "control-plane", Reason: plan.WaitingForSlot}
 	a.slots.shared = true
 	err := a.takeShared(ctx, n, r)
 	if errors.Is(err, lock.ErrTaken) {
-		if held, err := a.ControlPlanes.Held(ctx); err == nil && a.LockTTL > 0 {
-			a.expire(ctx, n, a.ControlPlanes, &a.slots.sharedLease, held)
-		}
-		v.Message = fmt.Sprintf("Another control plane is out of service, and they go one at a time. To see which: kubectl get lease -n %s %s",
-			a.ControlPlanes.Namespace, lock.ControlPlaneSlot)
+		v.Message = a.otherControlPlane()
 		return v
 	}
 	if err != nil {
@@ -76,6 +72,32 @@ func (a *Agent) askControlPlane(ctx context.Context, n *corev1.Node, r plan.Reco
 	return v
 }
 
+// watchControlPlanes is the gate that keeps a control plane from taking a slot while another one is out: it would only keep
+// the slot from nodes that may go. What is watched is enough for that.
+func (a *Agent) watchControlPlanes(ctx context.Context, n *corev1.Node) []plan.Verdict {
+	if !fleet.ControlPlane(n.Labels) || a.slots.leases == nil {
+		return nil
+	}
+	leases, err := a.slots.leases.Items()
+	if err != nil {
+		return nil // the slots themselves say so
+	}
+	v := plan.Verdict{Gate: "another control plane", Reason: plan.WaitingForSlot, Open: true}
+	held := a.ControlPlanes.FromLeases(leases)
+	a.expire(ctx, n, a.ControlPlanes, &a.slots.sharedLease, held)
+	for _, s := range held {
+		if s.NodeUID != n.UID {
+			v.Open, v.Message = false, a.otherControlPlane()
+		}
+	}
+	return []plan.Verdict{v}
+}
+
+func (a *Agent) otherControlPlane() string {
+	return fmt.Sprintf("Another control plane is out of service, and they go one at a time. To see which: kubectl get lease -n %s %s",
+		a.ControlPlanes.Namespace, lock.ControlPlaneSlot)
+}
+
 func (a *Agent) takeShared(ctx context.Context, n *corev1.Node, r plan.Record) error {
 	if r.Out() {
 		return a.ControlPlanes.Keep(ctx, n.Name, n.UID)
@@ -86,7 +108,7 @@ func (a *Agent) takeShared(ctx context.Context, n *corev1.Node, r plan.Record) e
 
 // leaveControlPlanes frees the shared slot, if this node may hold it.
 func (a *Agent) leaveControlPlanes(ctx context.Context, n *corev1.Node) error {
-	if !a.slots.shared || a.DryRun || !fleet.ControlPlane(n.Labels) {
+	if !a.slots.shared || a.DryRun {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)

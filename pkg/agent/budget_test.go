@@ -3,12 +3,15 @@ package agent_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/rebootd/rebootd/pkg/agent"
+	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -61,7 +64,8 @@ func TestQuorum(t *testing.T) {
 		all[2].Kubelet(false)
 		go all[0].Live(ctx)
 		all[0].Pass(5 * time.Minute)
-		if c := all[0].Told(); c.Reason != string(plan.ControlPlaneQuorum) || all[0].Node().Spec.Unschedulable {
+		if c := all[0].Told(); c.Reason != string(plan.BackingOff) || !strings.Contains(c.Message, "control planes would stay Ready") ||
+			all[0].Node().Spec.Unschedulable || all[0].Lease() != nil {
 			t.Errorf("%+v, unschedulable %v", c, all[0].Node().Spec.Unschedulable)
 		}
 		all[2].Kubelet(true)
@@ -190,4 +194,89 @@ func watchNodes(t *testing.T, s *sim.Server, n int) {
 			t.Errorf("%q are out, %d may be", out, n)
 		}
 	}
+}
+
+// While a control plane is out, another one doesn't keep a slot that a worker could have.
+func TestControlPlaneWaitsWithoutSlot(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		s := sim.NewServer()
+		all := controlPlanes(t, s, 2)
+		worker := sim.NewMachine(t, s, "worker")
+		for _, m := range append(all, worker) {
+			m.GroupLabel, m.Slots = "", 2
+		}
+		all[0].PodsFor = time.Hour
+		all[0].Policy.DrainTimeout = 0
+		go all[0].Live(ctx)
+		all[0].Reaches(plan.Drain)
+		go all[1].Live(ctx)
+		all[1].Pass(time.Minute)
+		if c := all[1].Told(); c.Reason != string(plan.WaitingForSlot) || !strings.Contains(c.Message, "Another control plane") || all[1].Lease() != nil {
+			t.Errorf("%+v, lease %v", c, all[1].Lease())
+		}
+		go worker.Live(ctx)
+		worker.Until("its turn comes at once", 5*time.Minute, func() bool { return len(worker.Record().History) == 1 })
+		all[0].Pass(time.Hour)
+		all[1].Until("its turn comes with the other's end", 5*time.Minute, func() bool { return len(all[1].Record().History) == 1 })
+	})
+}
+
+// A node that stops being a control plane, or leaves its lock group, while its agent is away frees what it held.
+func TestStraySlots(t *testing.T) {
+	for name, phase := range map[string]plan.Phase{"in service": plan.Required, "out of service": plan.Drain} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, ctx context.Context) {
+				s := sim.NewServer()
+				m := controlPlanes(t, s, 1)[0]
+				if phase == plan.Required {
+					m.Policy.DrainDelay = time.Hour
+				} else {
+					m.PodsFor = 10 * time.Minute
+				}
+				p := m.Start()
+				m.Until("the slot is held", time.Minute, func() bool { return m.Lease() != nil })
+				m.Reaches(phase)
+				p.Kill()
+				m.Policy.DrainDelay = 0
+				m.Patch(`{"metadata":{"labels":{"node-role.kubernetes.io/control-plane":null,"pool":"other"}}}`)
+				go m.Live(ctx)
+				m.Back(1)
+				m.Pass(time.Minute)
+				if left, _ := s.List(sim.LeaseKind, nil); len(left) != 0 {
+					t.Errorf("left: %v", left)
+				}
+			})
+		})
+	}
+}
+
+// A group that grows lets more go, though whoever holds the only slot never comes back.
+func TestShareOfGrowingGroup(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		s := sim.NewServer()
+		half := func(_ *sim.Process, parts *agent.Parts) {
+			groups, reader := parts.Groups, parts.Fleet.(*fleet.Reader)
+			parts.Groups = func(name, members string) *lock.Group {
+				g := groups(name, members)
+				g.Slots, g.Count = 0, func(ctx context.Context) (slots, nodes int, err error) {
+					n, err := reader.Count(ctx, members)
+					return n / 2, n, err
+				}
+				return g
+			}
+		}
+		broken, next := sim.NewMachine(t, s, "broken"), sim.NewMachine(t, s, "next")
+		broken.Silent, broken.Parts, next.Parts = true, half, half
+		go broken.Live(ctx)
+		broken.Until("timed out", time.Hour, func() bool { return broken.Told().Reason == string(plan.RebootTimedOut) })
+		go next.Live(ctx)
+		next.Pass(time.Hour)
+		if next.Commands != 0 {
+			t.Error("goes though one of two is out")
+		}
+		for _, name := range []string{"new1", "new2"} {
+			sim.NewMachine(t, s, name)
+		}
+		next.Back(1)
+	})
 }

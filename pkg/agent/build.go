@@ -64,9 +64,9 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 			return &lock.Group{
 				Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace, Name: name,
 				Slots: c.Concurrency.Number,
-				Count: func(ctx context.Context) (int, error) {
+				Count: func(ctx context.Context) (slots, nodes int, err error) {
 					n, err := others.Count(ctx, members)
-					return c.Concurrency.Of(n), err
+					return c.Concurrency.Of(n), n, err
 				},
 			}
 		},
@@ -84,7 +84,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		}, log),
 		Rebooter:  rebooter,
 		Sentinels: asking,
-		Gates:     []Gate{gate.Hold{Annotation: node.HoldAnnotation}, gate.Command{Check: check}},
+		Gates:     gates(c, check),
 		BootID:    machine.BootID,
 		Policy:    policy(c),
 		Period:    c.Period,
@@ -186,6 +186,15 @@ func identity(machine *host.Host) string {
 		where = "unknown"
 	}
 	return fmt.Sprintf("%s/%s@%s", where, rand.Text()[:8], bootID)
+}
+
+// gates are what every node that waits asks.
+func gates(c config.Config, check func() error) []Gate {
+	return []Gate{
+		gate.Hold{Annotation: node.HoldAnnotation},
+		gate.Window{Schedule: c.Schedule(), Margin: c.WindowMargin, Annotation: node.StateAnnotation, Now: time.Now},
+		gate.Command{Check: check},
+	}
 }
 
 func policy(c config.Config) plan.Policy {

@@ -37,7 +37,12 @@ func faults() []fault {
 // TestFaultAtEveryCall lets each call of a whole reboot fail, lose its answer, or be the last of its process. Whatever it was,
 // the node reboots exactly once, holds its slot while it is out (the simulated API server and reboot command look), comes
 // back into service without a person's help. Without a crash its first attempt is the only one: the process knows what it did.
-func TestFaultAtEveryCall(t *testing.T) { everyCall(t, faults(), func(*sim.Machine) {}) }
+func TestFaultAtEveryCall(t *testing.T) {
+	everyCall(t, faults(), func(*sim.Machine) {})
+	if !testing.Short() {
+		everyCall(t, faults(), givesUpOnce)
+	}
+}
 
 // TestCrashAtEveryCallOfARequest is the same for crashes and a request, which stays on the Node and is honoured once all the same.
 func TestCrashAtEveryCallOfARequest(t *testing.T) {
@@ -48,6 +53,19 @@ func TestCrashAtEveryCallOfARequest(t *testing.T) {
 		m.Wanted = plan.No
 		m.Patch(`{"metadata":{"annotations":{"rebootd.io/request":"please"}}}`)
 	})
+}
+
+// givesUpOnce makes the machine a control plane whose first drain takes too long.
+func givesUpOnce(m *sim.Machine) {
+	m.GroupLabel, m.Threshold = "pool", 3
+	m.Patch(fmt.Sprintf(controlPlane, "a"))
+	m.PodsFor, m.Policy.DrainTimeout, m.Policy.BackOff = time.Hour, time.Minute, time.Minute
+	go func() {
+		for m.Record().BackOff == nil {
+			time.Sleep(time.Second)
+		}
+		m.Set(func() { m.PodsFor = time.Second })
+	}()
 }
 
 func everyCall(t *testing.T, faults []fault, prepare func(*sim.Machine)) {

@@ -177,6 +177,9 @@ func (a *Agent) ask(ctx context.Context, n *corev1.Node, o plan.Observation) []p
 	switch o.Record.Phase {
 	case plan.Required, plan.Drain, plan.Rebooting:
 		verdicts = append(a.askCircuit(ctx, false), a.askAll(ctx, n, a.Gates, false)...)
+		if o.Record.Phase == plan.Required {
+			verdicts = append(verdicts, a.watchControlPlanes(ctx, n)...)
+		}
 	default:
 	}
 	verdicts = append(verdicts, a.askCostly(ctx, n, o)...)

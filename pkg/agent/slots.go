@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/mirror"
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -34,6 +35,9 @@ type slots struct {
 	heldSince time.Time
 	lateUntil time.Time // a take is in doubt until then
 	turnAt    time.Time // when this node may try for a slot that is free; zero: not chosen yet
+	orphan    string    // the orphaned slot that was told of
+	recountAt time.Time // when to count the group's nodes again
+	turnAfter string    // the successor that turnAt leaves the first seconds to
 	refused   string    // why the last take failed; told until the next
 	stranger  bool      // an earlier Node's Lease was told of
 	shared    bool      // the control planes' slot may be held
@@ -49,7 +53,11 @@ func (s *slots) start(ctx context.Context, now func() time.Time) {
 		return
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
+	group := s.group.Name
 	m := mirror.New("slots", s.group.Source(), &coordinationv1.Lease{}, func(l *coordinationv1.Lease) {
+		if l.Labels[lock.GroupLabel] != group {
+			return
+		}
 		h, _ := lock.HandoverOf(l, now())
 		s.mu.Lock()
 		s.last = h
@@ -63,11 +71,29 @@ func (s *slots) start(ctx context.Context, now func() time.Time) {
 	}()
 }
 
-// handover is what the last freed slot said.
+// handover is what the last freed slot said. A successor that has got a slot already, for two that were freed at once may
+// name the same, keeps nobody waiting.
 func (s *slots) handover() lock.Handover {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last
+	h := s.last
+	s.mu.Unlock()
+	if s.holders()[h.Next] {
+		h.Next = ""
+	}
+	return h
+}
+
+// holders are the nodes that hold a slot of the group.
+func (s *slots) holders() map[string]bool {
+	holders := map[string]bool{}
+	leases, err := s.leases.Items()
+	if err != nil {
+		return holders
+	}
+	for _, held := range s.group.FromLeases(leases) {
+		holders[held.Node] = true
+	}
+	return holders
 }
 
 func (s *slots) stop() {
@@ -112,6 +138,9 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	case err != nil:
 		return plan.Slot{Error: fmt.Sprintf("The slots can't be read: %v", err)}, nil
 	}
+	if err := a.freeStrays(ctx, n, o.Record); err != nil {
+		return plan.Slot{Error: fmt.Sprintf("Slots that this node holds in other groups can't be freed: %v", err)}, nil
+	}
 	s.looked = true
 	held := s.group.FromLeases(leases)
 	a.Tell.Metrics.Orphans(orphans(held))
@@ -151,13 +180,72 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 	s.refused = ""
 	known := s.group.Known(held)
 	_, free := lock.FreeIndex(held, known)
+	if !free && a.recount(ctx) {
+		known = s.group.Known(held)
+		_, free = lock.FreeIndex(held, known)
+	}
 	if !free {
 		s.turnAt = time.Time{}
 	}
-	if why := orphaned(s.group, held); why != "" && !free {
-		return plan.Slot{Error: why}
+	if why := orphaned(s.group, held); why != "" {
+		if !free {
+			return plan.Slot{Error: "No slot is free. " + why}
+		}
+		a.tellOrphan(n, r, why)
 	}
 	return plan.Slot{Free: free, Message: allTaken(s.group, known)}
+}
+
+const (
+	// recountEvery is how often a node that waits counts its group anew, and recountEach so much more for each of its nodes: the
+	// cluster pays for a fixed number of counts, not for one from each node.
+	recountEvery = 10 * time.Minute
+	recountEach  = 5 * time.Second
+)
+
+// recount counts the nodes of the group anew when that is due: it may have grown while nobody took a slot.
+func (a *Agent) recount(ctx context.Context) bool {
+	s := &a.slots
+	if s.group.Slots > 0 || a.Now().Before(s.recountAt) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, nodes, err := s.group.Recount(ctx)
+	wait := recountEvery + time.Duration(nodes)*recountEach
+	s.recountAt = a.Now().Add(wait + a.upTo(wait/4))
+	return err == nil
+}
+
+// freeStrays frees what this node holds of other groups than its own: an agent that knew other options, or another label of the
+// node, took it and ended before it had written that down. It looks once, before the first look at the group's own slots.
+func (a *Agent) freeStrays(ctx context.Context, n *corev1.Node, r plan.Record) error {
+	s := &a.slots
+	if s.looked || a.DryRun {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	mine, err := s.group.Everywhere(ctx, n.Name, n.UID)
+	if err != nil {
+		return err
+	}
+	s.shared = fleet.ControlPlane(n.Labels)
+	for _, stray := range mine {
+		switch {
+		case stray.Name == lock.ControlPlaneSlot:
+			s.shared = true
+		case stray.Name != r.Slot && !s.group.Owns(stray):
+			if err := a.confirm(ctx, n); err != nil {
+				return err
+			}
+			if err := s.group.Free(ctx, stray.Name, stray.UID); err != nil {
+				return err
+			}
+			a.Log.WithField("slot", stray.Name).Info("Freed a slot of another lock group, which this node had left.")
+		}
+	}
+	return nil
 }
 
 // allTaken doesn't say by whom: with every turn each node that waits would have to write it anew.
@@ -173,11 +261,19 @@ func allTaken(g *lock.Group, slots int) string {
 func orphaned(g *lock.Group, held []lock.Slot) string {
 	for _, s := range held {
 		if s.Orphan() {
-			return fmt.Sprintf("No slot is free, and Lease %s lost the reference to its owner, so nothing frees it when Node %s is gone. "+
+			return fmt.Sprintf("Lease %s lost the reference to its owner, so nothing frees it when Node %s is gone. "+
 				"If that node is not out of service: kubectl delete lease -n %s %s", s.Name, s.Node, g.Namespace, s.Name)
 		}
 	}
 	return ""
+}
+
+// tellOrphan tells once of an orphan that nobody has to wait for yet.
+func (a *Agent) tellOrphan(n *corev1.Node, r plan.Record, why string) {
+	if a.slots.orphan != why {
+		a.slots.orphan = why
+		a.Tell.Happened(n, r.Phase, plan.GateError, why)
+	}
 }
 
 func orphans(held []lock.Slot) int {
@@ -198,7 +294,7 @@ func (a *Agent) join(n *corev1.Node, o plan.Observation) {
 	if key := a.LockGroupLabel; key != "" {
 		members = "!" + key
 		if value := n.Labels[key]; value != "" {
-			name, members = lock.GroupName(value), key+"="+value
+			name, members = lock.GroupName(value, a.LockGroup), key+"="+value
 		}
 	}
 	held, ok := lock.GroupOf(o.Record.Slot)
@@ -212,6 +308,9 @@ func (a *Agent) join(n *corev1.Node, o plan.Observation) {
 	s.stop()
 	s.group, s.members, s.foreign, s.looked = a.Groups(name, members), members, foreign, false
 	s.group.By = a.Identity
+	if fleet.ControlPlane(n.Labels) {
+		s.group.Also = a.ControlPlanes.Name
+	}
 }
 
 // certain settles by a live read a slot that the record counts on and the mirror doesn't show: a mirror may lag, and

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/plan"
 )
@@ -28,7 +27,7 @@ func (a *Agent) renew(ctx context.Context, n *corev1.Node, seen plan.Slot) plan.
 	err := a.renewed(ctx, &a.slots.lease, func(ctx context.Context) error {
 		return a.slots.group.Renew(ctx, seen.Name, types.UID(seen.LeaseUID))
 	})
-	if err == nil && a.slots.shared && fleet.ControlPlane(n.Labels) {
+	if err == nil && a.slots.shared {
 		err = a.renewed(ctx, &a.slots.sharedLease, func(ctx context.Context) error {
 			held, err := a.ControlPlanes.Held(ctx)
 			if mine, _, ok := lock.Mine(held, n.Name, n.UID); err == nil && ok {

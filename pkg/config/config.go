@@ -5,7 +5,11 @@
 // a field to Config and an entry to its group; a rule that joins several options goes to rules.go.
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/rebootd/rebootd/pkg/schedule"
+)
 
 // DefaultSentinel is the file that asks for a reboot where nothing else was said.
 const DefaultSentinel = "/var/run/reboot-required"
@@ -37,6 +41,16 @@ type Config struct {
 	// GateGrace is how long a node that is already cordoned waits for a gate that closed before it
 	// gives up; 0 gives up at once.
 	GateGrace time.Duration
+	// Windows are when a reboot may begin, Freezes when it may not; Schedule joins them with kured's window.
+	Windows []schedule.Window
+	Freezes []schedule.Freeze
+	// TimeZone is the one that windows and freezes are written in.
+	TimeZone *time.Location
+	// WindowMargin is how long before the end of a window no node is cordoned any more.
+	WindowMargin time.Duration
+	// RebootDays, StartTime and EndTime are kured's window; 0 and nil where they aren't given.
+	RebootDays         schedule.Weekdays
+	StartTime, EndTime *schedule.Clock
 
 	// Concurrency is how many nodes of the lock group may be out at once, or which share of them.
 	Concurrency Amount

@@ -9,12 +9,15 @@ import (
 const environmentRule = "Every flag --some-flag can also be set by the environment variable REBOOTD_SOME_FLAG " +
 	"or, as with kured, KURED_SOME_FLAG. The flag wins over REBOOTD_..., and that over KURED_..."
 
+const agentHelp = "rebootd reboots the node that it runs on, safely, when the operating system asks for it.\n\n" +
+	"Usage: rebootd --node-name=name [flags]\n" +
+	"       rebootd windows [flags]    says when a reboot may be: see rebootd windows --help"
+
 // help is what --help prints, at most 100 columns wide.
-func help(groups []group) string {
+func help(intro string, groups []group) string {
 	const width, indent = 100, 34
 	var b strings.Builder
-	b.WriteString("rebootd reboots the node that it runs on, safely, when the operating system asks for it.\n\n" +
-		"Usage: rebootd --node-name=name [flags]\n\n" + strings.Join(wrap(environmentRule, width), "\n") + "\n")
+	b.WriteString(intro + "\n\n" + strings.Join(wrap(environmentRule, width), "\n") + "\n")
 	entry := func(flag, text string) {
 		left := "  " + flag
 		for _, line := range wrap(text, width-indent) {

@@ -57,7 +57,7 @@ func TestHelpCannotBeWritten(t *testing.T) {
 // Every option is described in full, once, in help and reference.
 func TestTable(t *testing.T) {
 	groups := options(&Config{})
-	text, reference := help(groups), Markdown()
+	text, reference := help(agentHelp, groups), Markdown()
 	for _, g := range groups {
 		if !strings.Contains(text, "\n"+g.title+":\n") || !strings.Contains(reference, "\n## "+g.title+"\n") {
 			t.Errorf("the group %q isn't in help and reference", g.title)

@@ -123,13 +123,13 @@ func triggerOptions(c *Config) group {
 }
 
 func gateOptions(c *Config) group {
-	return group{"What holds a reboot back", []option{
+	return group{"What holds a reboot back", append(windowOptions(c), []option{
 		{
 			name: "gate-grace", value: duration(&c.GateGrace, 0), def: "5m",
 			meaning: "How long a node that is already cordoned waits for a gate that has closed to open " +
 				"again before it gives up and goes back into service.",
 		},
-	}}
+	}...)}
 }
 
 func lockOptions(c *Config) group {
@@ -234,7 +234,7 @@ func rebootOptions(c *Config) group {
 			meaning: "How often to run a reboot command that fails before the node goes back into service.",
 		},
 		{
-			name: "max-reboots", value: number(&c.MaxReboots, "number", 0), def: "3",
+			name: "max-reboots", value: between(&c.MaxReboots, "number", 0, 10), def: "3",
 			meaning: "How many reboots that don't clear what asks for them are made within --max-reboots-per " +
 				"before the node stops and says so; 0 means no limit.",
 		},

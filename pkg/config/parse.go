@@ -33,23 +33,9 @@ func (e *Error) Error() string {
 // one from out.
 func Parse(args, environ []string, out io.Writer) (Config, error) {
 	var c Config
-	groups := options(&c)
-	p := newParser(groups)
-	switch err := p.scan(args); {
-	case errors.Is(err, ErrHelp):
-		if _, err := io.WriteString(out, help(groups)); err != nil {
-			return Config{}, fmt.Errorf("writing the help: %w", err)
-		}
-		return Config{}, ErrHelp
-	case err != nil:
-		return Config{}, err
-	}
-	p.environment(environ)
-	for _, o := range p.options {
-		p.resolve(o)
-	}
-	p.apply(rules(&c))
-	if err := p.err(); err != nil {
+	p := newParser(options(&c))
+	err := p.parse(args, environ, out, agentHelp, func() []rule { return rules(&c) })
+	if err != nil {
 		return Config{Warnings: p.warnings}, err
 	}
 	c.Warnings, c.effective = p.warnings, p.effective
@@ -58,6 +44,7 @@ func Parse(args, environ []string, out io.Writer) (Config, error) {
 
 // parser gathers what was given. It doesn't use pflag because that stops at the first error.
 type parser struct {
+	groups    []group
 	options   []option
 	known     map[string]option   // by flag or variable, under each of their spellings
 	given     map[string][]string // by flag or variable, as the user spelled it
@@ -70,7 +57,7 @@ type parser struct {
 type problem struct{ option, text string }
 
 func newParser(groups []group) *parser {
-	p := &parser{known: map[string]option{}, given: map[string][]string{}}
+	p := &parser{groups: groups, known: map[string]option{}, given: map[string][]string{}}
 	for _, g := range groups {
 		for _, o := range g.options {
 			p.options = append(p.options, o)
@@ -82,6 +69,25 @@ func newParser(groups []group) *parser {
 		}
 	}
 	return p
+}
+
+// parse sets all options. The rules are looked at when that is done.
+func (p *parser) parse(args, environ []string, out io.Writer, intro string, rules func() []rule) error {
+	switch err := p.scan(args); {
+	case errors.Is(err, ErrHelp):
+		if _, err := io.WriteString(out, help(intro, p.groups)); err != nil {
+			return fmt.Errorf("writing the help: %w", err)
+		}
+		return ErrHelp
+	case err != nil:
+		return err
+	}
+	p.environment(environ)
+	for _, o := range p.options {
+		p.resolve(o)
+	}
+	p.apply(rules())
+	return p.err()
 }
 
 func (p *parser) complain(option, format string, args ...any) {

@@ -15,7 +15,7 @@ type rule struct {
 
 // rules are all that options must fulfil together.
 func rules(c *Config) []rule {
-	return []rule{
+	return append(windowRules(c), []rule{
 		{
 			[]string{"sentinel-command-no", "sentinel-command-yes"}, common(c.SentinelYes, c.SentinelNo) != "",
 			fmt.Sprintf("%s is also in --sentinel-command-yes; a code means only one of the two", common(c.SentinelYes, c.SentinelNo)),
@@ -48,5 +48,5 @@ func rules(c *Config) []rule {
 			[]string{"reboot-command", "reboot-method"}, c.RebootMethod == "command" && c.RebootCommand == "",
 			"must not be empty while --reboot-method is command",
 		},
-	}
+	}...)
 }

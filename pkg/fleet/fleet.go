@@ -93,7 +93,7 @@ func (r *Reader) waiter(n *metav1.PartialObjectMetadata) (Waiter, bool) {
 	if err != nil || !record.Waits() {
 		return Waiter{}, false
 	}
-	// A priority that is no number counts as none; the node itself says so.
+	// A priority that is no number counts as none.
 	priority, _ := strconv.Atoi(n.Annotations[PriorityAnnotation])
 	return Waiter{
 		Node: n.Name, Priority: priority, Since: record.RequiredSince,

@@ -13,8 +13,10 @@ const nameLimit = 40
 
 // GroupName is the lock group that a label's value stands for: the value itself where it can be part of a Lease's name, else
 // what can be kept of it and a hash that tells it from others.
-func GroupName(value string) string {
-	if len(value) <= nameLimit && len(validation.IsDNS1123Label(value)) == 0 {
+//
+// The group of the nodes without the label has a name of its own, which no value stands for.
+func GroupName(value, unlabelled string) string {
+	if value != unlabelled && len(value) <= nameLimit && len(validation.IsDNS1123Label(value)) == 0 {
 		return value
 	}
 	h := fnv.New32a()

@@ -61,44 +61,31 @@ type Group struct {
 	Only string
 	// Slots is how many nodes may be out at once: at least 1. 0 means that Count says so.
 	Slots int
-	// Count says how many nodes may be out at once where that depends on how many there are. It reads consistently.
-	Count func(ctx context.Context) (int, error)
+	// Count says how many nodes may be out at once where that depends on how many there are, and how many there are. It
+	// reads consistently.
+	Count func(ctx context.Context) (slots, nodes int, err error)
+	// Also is another group whose Leases are watched too.
+	Also string
 	// By names the process that takes.
 	By string
 
+	// counted is what Count said last, at countedAt.
+	counted   int
+	countedAt time.Time
 	// given are the slots that this process has begun to free.
 	given map[types.UID]bool
-}
-
-// Known is how many nodes may be out at once, as far as that is known without asking.
-func (g *Group) Known(held []Slot) int {
-	if g.Slots > 0 {
-		return g.Slots
-	}
-	return Known(held)
-}
-
-func (g *Group) count(ctx context.Context) (int, error) {
-	if g.Slots > 0 {
-		return g.Slots, nil
-	}
-	n, err := g.Count(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("count the nodes of lock group %s: %w", g.Name, err)
-	}
-	return max(n, 1), nil
 }
 
 // Source lists and watches the group's Leases.
 func (g *Group) Source() mirror.Source {
 	return mirror.Source{
 		List: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.LabelSelector = g.selector()
+			o.LabelSelector = g.watched()
 			list, err := g.Leases.List(ctx, o)
 			return list, g.explain("list", err)
 		},
 		Watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.LabelSelector = g.selector()
+			o.LabelSelector = g.watched()
 			w, err := g.Leases.Watch(ctx, o)
 			return w, g.explain("watch", err)
 		},
@@ -320,14 +307,27 @@ func (g *Group) slot(l *coordinationv1.Lease) (Slot, bool) {
 	if !ok {
 		return Slot{}, false
 	}
-	s := Slot{Name: l.Name, Index: i, UID: l.UID, Node: holder(l), Created: l.CreationTimestamp.Time, Version: l.ResourceVersion, By: l.Annotations[TakenByAnnotation]}
+	s := read(l)
+	s.Index = i
+	return s, true
+}
+
+func read(l *coordinationv1.Lease) Slot {
+	s := Slot{Name: l.Name, UID: l.UID, Node: holder(l), Created: l.CreationTimestamp.Time, Version: l.ResourceVersion, By: l.Annotations[TakenByAnnotation]}
 	s.Slots, _ = strconv.Atoi(l.Annotations[SlotsAnnotation]) // absent or changed by hand: not known
 	for _, owner := range l.OwnerReferences {
 		if owner.Kind == "Node" && owner.Name == s.Node {
 			s.NodeUID = owner.UID
 		}
 	}
-	return s, true
+	return s
+}
+
+func (g *Group) watched() string {
+	if g.Also == "" {
+		return g.selector()
+	}
+	return fmt.Sprintf("%s in (%s,%s)", GroupLabel, g.Name, g.Also)
 }
 
 func (g *Group) selector() string { return GroupLabel + "=" + g.Name }

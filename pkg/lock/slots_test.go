@@ -90,8 +90,8 @@ func TestNames(t *testing.T) {
 	}
 	seen := map[string]string{}
 	for _, value := range []string{"pool-1", "Pool_1", "pool.1", "pool_1", strings.Repeat("x", 63), strings.Repeat("x", 62) + "y", "ÄÖ"} {
-		name := GroupName(value)
-		if len(name) > nameLimit || name != GroupName(name) {
+		name := GroupName(value, "default")
+		if len(name) > nameLimit || name != GroupName(name, "default") {
 			t.Errorf("GroupName(%q) = %q can't be part of a Lease's name", value, name)
 		}
 		if other, clash := seen[name]; clash {

@@ -33,7 +33,7 @@ func (g *Group) Renew(ctx context.Context, name string, uid types.UID) error {
 		return fmt.Errorf("encoding a patch of Lease %s: %w", name, err)
 	}
 	_, err = g.Leases.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) || apierrors.IsInvalid(err) { // so the API server refuses another UID
 		return fmt.Errorf("%w: Lease %s/%s is gone", ErrLost, g.Namespace, name)
 	}
 	return g.explain("patch", err)

@@ -279,6 +279,11 @@ func issued(o Observation, p Policy, now time.Time) Action {
 
 // recovering: rebooted. Nothing but this node's own health decides when it is uncordoned: not the slot, not the gates.
 func recovering(o Observation, p Policy, now time.Time) Action {
+	if o.Record.Cordon == CordonOurs && !o.Node.Unschedulable {
+		r := o.Record
+		r.Cordon = CordonNone // whoever cordons it from now on is a person
+		return write(r, "Rebooted; somebody uncordoned the node before it was known to be healthy.")
+	}
 	if o.HealthySince.IsZero() {
 		msg := "Rebooted; the Node is not Ready yet: " + o.Node.NotReadyMessage
 		if o.Node.Ready {

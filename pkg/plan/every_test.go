@@ -319,7 +319,8 @@ func judgeRecord(o Observation, a Action) []string {
 		must(o.HealthySince.Before(start().Add(-10*time.Second)) && !o.HealthySince.IsZero(), "back before it is healthy")
 	}
 	if was.Out() && r.Out() && r.Phase != Drain {
-		must(r.Cordon == was.Cordon, "forgets whose cordon it is")
+		taken := was.Phase == Recovering && was.Cordon == CordonOurs && !o.Node.Unschedulable && r.Cordon == CordonNone // by a person
+		must(r.Cordon == was.Cordon || taken, "forgets whose cordon it is")
 	}
 	if was.Cordon == CordonOurs && was.Out() && !r.Out() {
 		must(a.Do == DoUncordon, "forgets its cordon")
@@ -347,7 +348,7 @@ func TestOnlyHealthLeadsBack(t *testing.T) {
 	did := map[string]Action{}
 	combine(axes, func(situation []int) {
 		o := situationOf(Recovering, axes, situation)
-		if o.BootIDError != "" || o.HealthySince.IsZero() || o.Record.Cordon != CordonOurs {
+		if o.BootIDError != "" || o.HealthySince.IsZero() || o.Record.Cordon != CordonOurs || !o.Node.Unschedulable {
 			return
 		}
 		a := Decide(o, newWorld().policy, start())

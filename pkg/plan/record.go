@@ -10,7 +10,8 @@ import (
 // RecordVersion is the version of the record's JSON that this code writes, and the only one it reads.
 const RecordVersion = 1
 
-// historyLimit bounds the reboots a record remembers, so that the annotation stays small.
+// historyLimit bounds the reboots a record remembers, so that the annotation stays small. No more can be counted:
+// --max-reboots goes no further.
 const historyLimit = 10
 
 // Phase is where a node stands on its way through a reboot.

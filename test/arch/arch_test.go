@@ -50,7 +50,8 @@ func TestPartsDontReachSideways(t *testing.T) {
 		"pkg/lock":     {"pkg/mirror"},
 		"pkg/node":     {"pkg/mirror", "pkg/plan"},
 		"pkg/fleet":    {"pkg/plan"},
-		"pkg/gate":     {"pkg/plan"},
+		"pkg/gate":     {"pkg/plan", "pkg/schedule"},
+		"pkg/config":   {"pkg/schedule"},
 		"pkg/tell":     {"pkg/plan"},
 		"pkg/sentinel": {"pkg/plan"},
 	}
@@ -67,20 +68,25 @@ func TestPartsDontReachSideways(t *testing.T) {
 	}
 }
 
-func TestPlanIsPure(t *testing.T) {
-	pure := []string{"cmp", "encoding/json", "fmt", "hash/fnv", "slices", "strings", "time", "errors", "math"}
+func TestPlanAndScheduleArePure(t *testing.T) {
+	pure := []string{"cmp", "encoding/json", "fmt", "hash/fnv", "iter", "slices", "strconv", "strings", "time", "errors", "math"}
+	left := map[string][]string{"pkg/plan": nil, "pkg/schedule": {"github.com/teambition/rrule-go"}}
 	for _, p := range packages(t) {
-		if p.ImportPath != module+"pkg/plan" {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		more, ok := left[name]
+		if !ok {
 			continue
 		}
 		for _, i := range p.Imports {
-			if !slices.Contains(pure, i) {
-				t.Errorf("pkg/plan imports %s, which may reach the outside", i)
+			if !slices.Contains(append(more, pure...), i) {
+				t.Errorf("%s imports %s, which may reach the outside", name, i)
 			}
 		}
-		return
+		delete(left, name)
 	}
-	t.Fatal("there is no pkg/plan")
+	if len(left) > 0 {
+		t.Fatalf("there is no %v", left)
+	}
 }
 
 func TestEveryPackageSaysWhatItIs(t *testing.T) {

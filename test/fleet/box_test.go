@@ -112,9 +112,9 @@ func (b *box) share(parts *agent.Parts) {
 	groups, reader := parts.Groups, parts.Fleet.(*fleet.Reader)
 	parts.Groups = func(name, members string) *lock.Group {
 		g := groups(name, members)
-		g.Slots, g.Count = 0, func(ctx context.Context) (int, error) {
+		g.Slots, g.Count = 0, func(ctx context.Context) (slots, nodes int, err error) {
 			n, err := reader.Count(ctx, members)
-			return max(1, n*b.w.percent/100), err
+			return max(1, n*b.w.percent/100), n, err
 		}
 		return g
 	}
@@ -234,8 +234,10 @@ func (b *box) powerCycle() {
 	for len(b.Down) > 0 {
 		<-b.Down
 	}
+	b.forbidden(func() {}) // the boot may end the wish
 	b.Boot()
 	b.Set(func() { b.up = true })
+	b.allowed()
 	boots := b.boots()
 	b.w.tell(b.Name, "boots: boot-%d", boots)
 	late := b.life.between(0, 20*time.Second)

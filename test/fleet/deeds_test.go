@@ -62,10 +62,10 @@ func (b *box) forbidden(f func()) {
 	})
 }
 
-// mayGo is whether gate and wish allow a reboot, or did when the last answer to it was given.
-func (b *box) mayGo() (may bool) {
+// mayGo is whether gate and wish allow a reboot, or did so long ago that what was decided then may still be on its way.
+func (b *box) mayGo(ago time.Duration) (may bool) {
 	b.Set(func() {
-		may = b.Wanted == plan.Yes && b.Gate.Open || !b.openedAt.IsZero() && time.Since(b.openedAt) < 2*inFlight
+		may = b.Wanted == plan.Yes && b.Gate.Open || !b.openedAt.IsZero() && time.Since(b.openedAt) < ago
 	})
 	return may
 }

@@ -26,7 +26,7 @@ func TestFleet(t *testing.T) {
 			if *goOn {
 				told = ""
 			}
-			t.Errorf("seed %d: %q\n%s\nTo see it again: go test ./test/fleet -run 'TestFleet$' -v -seed=%d", seed, r.wrong, told, seed)
+			t.Errorf("seed %d: %s (and %d more)\n%s\nTo see it again: go test ./test/fleet -run 'TestFleet$' -v -seed=%d", seed, r.wrong[0], len(r.wrong)-1, told, seed)
 			if !*goOn {
 				break
 			}

@@ -246,7 +246,8 @@ func freesBeforeUncordon(_ *box, p *sim.Process, parts *agent.Parts) {
 	actual := parts.Writer.Nodes
 	parts.Writer.Nodes = meddlingNodes{Nodes: actual, patch: func(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (*corev1.Node, error) {
 		if r := recordIn(data); r.Phase == plan.Settle {
-			_ = p.Client.Leases("ns").Delete(ctx, r.Slot, metav1.DeleteOptions{})
+			uid := types.UID(r.LeaseUID)
+			_ = p.Client.Leases("ns").Delete(ctx, r.Slot, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 		}
 		return actual.Patch(ctx, name, pt, data, o, sub...)
 	}}

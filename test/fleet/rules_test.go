@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -94,7 +95,7 @@ func (r *rules) node(c sim.Change) {
 	switch c.Type {
 	case watch.Added:
 		r.disturbed = time.Now()
-		r.nodes[name] = &truth{group: group(after), taken: map[string]time.Time{}}
+		r.nodes[name] = &truth{group: group(after), taken: map[string]time.Time{}, lostAt: time.Now()}
 		return
 	case watch.Deleted:
 		r.disturbed = time.Now()
@@ -150,7 +151,7 @@ func (r *rules) cordoned(name string, t *truth) {
 	t.sharedExcused = t.sharedExcused || time.Since(t.sharedLostAt) < inFlight
 	t.cordon = plan.CordonOurs
 	r.check(t.record.Phase == plan.Drain && t.record.Cordon == plan.CordonOurs, name, "P3: cordoned with record %s", t.record)
-	r.check(r.boxes[name].mayGo(), name, "P2: cordoned while a gate is closed or nothing is wanted")
+	r.check(r.boxes[name].mayGo(latest+2*inFlight), name, "P2: cordoned while a gate is closed or nothing is wanted")
 	if time.Since(r.disturbed) > inFlight {
 		r.enoughStay(name)
 	}
@@ -201,7 +202,11 @@ func (r *rules) uncordoned(name string, t *truth, after *corev1.Node) {
 func (r *rules) recorded(name string, t *truth, was plan.Record) {
 	is, boots := t.record, r.boxes[name].boots()
 	if is.Phase == plan.Drain && was.Phase != plan.Drain {
-		t.bootsOut = boots
+		t.bootsOut = boots // or the one in which it was decided, if the write was long on its way
+		var decided int
+		if n, _ := fmt.Sscanf(is.BootID, "boot-%d", &decided); n == 1 {
+			t.bootsOut = min(boots, decided)
+		}
 	}
 	r.check(t.cordon != plan.CordonOurs || is.Cordon == plan.CordonOurs, name, "P3: the record forgets whose the cordon is: %s", is)
 	r.check(t.cordon != plan.CordonAdmin || is.Cordon != plan.CordonOurs, name, "P3: the record claims a person's cordon: %s", is)
@@ -320,7 +325,7 @@ func (r *rules) commands(b *box, p *sim.Process) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b.Set(func() { r.check(b.evicting[p] == 0, b.Name, "reboots while it evicts") })
-	r.check(b.mayGo(), b.Name, "P2: reboots while a gate is closed or nothing is wanted")
+	r.check(b.mayGo(2*inFlight), b.Name, "P2: reboots while a gate is closed or nothing is wanted")
 }
 
 // disrupts: only with slot and record.

@@ -19,9 +19,11 @@ func TestConformance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ns := f.namespace(t)
 	conform.Run(t, conform.API{
-		Nodes: f.client.CoreV1().Nodes(), Leases: f.client.CoordinationV1().Leases(f.namespace(t)),
-		Metas:  metas.Resource(corev1.SchemeGroupVersion.WithResource("nodes")),
-		Prefix: "conform-" + strings.ToLower(rand.Text()[:6]),
+		Nodes: f.client.CoreV1().Nodes(), Leases: f.client.CoordinationV1().Leases(ns),
+		Metas:      metas.Resource(corev1.SchemeGroupVersion.WithResource("nodes")),
+		ConfigMaps: f.client.CoreV1().ConfigMaps(ns),
+		Prefix:     "conform-" + strings.ToLower(rand.Text()[:6]),
 	})
 }

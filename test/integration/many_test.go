@@ -39,13 +39,10 @@ func TestNeverMoreThanAllowed(t *testing.T) {
 			if most != tt.concurrency {
 				t.Errorf("at most %d were out at once, want %d", most, tt.concurrency)
 			}
-			// On a machine that is busy with other things some are slow; not all of several.
-			limit := time.Second
-			if len(handed) == 1 {
-				limit = 5 * time.Second
-			}
-			if tt.concurrency == 1 && slices.Min(handed) > limit {
-				t.Errorf("handed over in %v, want less than %s", handed, limit)
+			// It takes a fraction of a second, but not on a machine that is busy with other things. Nobody is waited for, which would
+			// take five.
+			if tt.concurrency == 1 && slices.Min(handed) > 4*time.Second {
+				t.Errorf("handed over in %v, want less than 4 seconds", handed)
 			}
 		})
 	}

@@ -6,10 +6,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -148,14 +150,22 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
+// lastPort counts the ports that were given out.
+var lastPort atomic.Int32
+
+// freePort is a port that nobody listens on, and that no other call returns. It is none of those that the kernel gives to
+// whoever asks for any, or another process may have it by the time the agent listens.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 10_000 + (37*os.Getpid()+int(lastPort.Add(1)))%9_000
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil { //nolint:noctx // a test's
+			_ = l.Close()
+			return port
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // plug is a machine under power: an agent runs on it, and whenever that orders a reboot, the machine reboots and

@@ -9,18 +9,36 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
+// story is a way through a reboot.
+type story struct {
+	name  string
+	fates map[string]fate
+	begin func(m *machine)
+}
+
+func stories() []story {
+	return []story{
+		{"reboot", map[string]fate{"arrived": answerLost, "never arrived": neverArrives}, func(m *machine) { m.app("web") }},
+		{"control plane", map[string]fate{"arrived": answerLost}, func(m *machine) {
+			m.patch(map[string]any{"metadata": map[string]any{"labels": map[string]string{"node-role.kubernetes.io/control-plane": ""}}})
+		}},
+	}
+}
+
 // Whatever write is the last one before a crash, and whether it arrived or not: the end is the same.
 func TestKilledAtAnyWrite(t *testing.T) {
 	t.Parallel()
 	f := shared(t)
-	writes := countWrites(t, f)
-	t.Logf("%d writes in a whole reboot with one pod", writes)
-	for name, end := range map[string]fate{"arrived": answerLost, "never arrived": neverArrives} {
-		for k := 1; k <= writes; k++ {
-			t.Run(fmt.Sprintf("%s/%d", name, k), func(t *testing.T) {
-				t.Parallel()
-				killAtWrite(t, f, end, k)
-			})
+	for _, s := range stories() {
+		writes := countWrites(t, f, s)
+		t.Logf("%s: %d writes", s.name, writes)
+		for name, end := range s.fates {
+			for k := 1; k <= writes; k++ {
+				t.Run(fmt.Sprintf("%s/%s/%d", s.name, name, k), func(t *testing.T) {
+					t.Parallel()
+					killAtWrite(t, f, s, end, k)
+				})
+			}
 		}
 	}
 }
@@ -59,12 +77,13 @@ func TestEveryOtherWriteFails(t *testing.T) {
 }
 
 // countWrites runs once without trouble.
-func countWrites(t *testing.T, f *fleet) int {
+func countWrites(t *testing.T, f *fleet, s story) int {
 	m := f.machine(t, f.namespace(t), "undisturbed")
-	m.app("web")
+	s.begin(m)
 	m.require()
 	g := f.gateway(t, nil)
-	m.power(func() *process { return m.agent(g.flag()) }).m.back(1)
+	m.power(func() *process { return m.agent(g.flag()) })
+	m.back(1)
 	n := 0
 	for _, c := range g.passed() {
 		if c.writes() {
@@ -74,14 +93,19 @@ func countWrites(t *testing.T, f *fleet) int {
 	return n
 }
 
-func killAtWrite(t *testing.T, f *fleet, end fate, k int) {
+func killAtWrite(t *testing.T, f *fleet, s story, end fate, k int) {
 	m := f.machine(t, f.namespace(t), "crashed")
-	m.app("web")
+	s.begin(m)
 	m.require()
 	g := f.gateway(t, nil)
 	var now atomic.Pointer[process]
 	hit := make(chan call, 1)
-	g.doom = func() { _ = now.Load().cmd.Process.Kill() } // before the agent can know how the write ended
+	victim := make(chan *process, 1)
+	g.doom = func() { // before the agent can know how the write ended
+		a := now.Load()
+		_ = a.cmd.Process.Kill()
+		victim <- a
+	}
 	var mu sync.Mutex
 	n := 0
 	g.decide(func(c call) fate {
@@ -104,7 +128,7 @@ func killAtWrite(t *testing.T, f *fleet, end fate, k int) {
 	})
 	until(t, fmt.Sprintf("write %d, or the end without it", k), func() bool {
 		// How often a drain's progress is written depends on how quick the machine is.
-		return len(hit) == 1 || m.phase() == plan.Idle && len(m.record().History) == 1 && !m.holds()
+		return len(hit) == 1 || m.over()
 	})
 	select {
 	case c := <-hit:
@@ -112,16 +136,21 @@ func killAtWrite(t *testing.T, f *fleet, end fate, k int) {
 	default:
 		t.Skipf("there was no write %d this time", k)
 	}
-	p.revive()
+	p.revive(<-victim)
 	m.back(1)
 	if most, _ := o.seen(); most != 1 || m.orders() == 0 || m.orders() > 2 {
 		t.Errorf("out %d times at once, ordered %d times", most, m.orders())
 	}
 }
 
+// over reports whether the machine is in service after its one reboot, and holds nothing any more.
+func (m *machine) over() bool {
+	return m.phase() == plan.Idle && len(m.record().History) == 1 && !m.holds()
+}
+
 // revive starts the agent again that was killed, on the same boot, unless a reboot has done so.
-func (p *plug) revive() {
-	<-p.agent().done
+func (p *plug) revive(killed *process) {
+	<-killed.done
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.now.running() {

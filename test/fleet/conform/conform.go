@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/rebootd/rebootd/pkg/circuit"
 	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/node"
@@ -29,7 +30,6 @@ type (
 		Delete(ctx context.Context, name string, o metav1.DeleteOptions) error
 	}
 	// Leases is a client for Leases.
-	// Leases is the same for Leases.
 	Leases interface {
 		lock.Leases
 		Update(ctx context.Context, l *coordinationv1.Lease, o metav1.UpdateOptions) (*coordinationv1.Lease, error)
@@ -41,6 +41,8 @@ type API struct {
 	Nodes  Nodes
 	Leases Leases
 	Metas  fleet.Metadata
+	// ConfigMaps is for the same namespace.
+	ConfigMaps circuit.ConfigMaps
 	// Prefix begins every name, and is the value of the label by which they are told from others'.
 	Prefix string
 }
@@ -55,7 +57,7 @@ func Run(t *testing.T, a API) {
 	}{
 		{"Create", create}, {"PatchNode", patchNode}, {"PatchStatus", patchStatus}, {"PatchOnVersion", patchOnVersion}, {"PatchLease", patchLease},
 		{"Update", update}, {"Delete", remove}, {"List", list}, {"WatchFromVersion", watchFromVersion}, {"WatchSelected", watchSelected},
-		{"WatchInitial", watchInitial}, {"WatchFromNow", watchFromNow},
+		{"WatchInitial", watchInitial}, {"ConfigMap", configMap}, {"WatchFromNow", watchFromNow},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.play(t, a) })
 	}
