@@ -230,10 +230,12 @@ type Action struct {
 
 // AskCostly reports whether the gates that are costly to ask are to be asked: only under the slot, by the
 // node whose turn it is, until the reboot command has run.
-func AskCostly(r Record, slotHeld bool) bool {
-	switch r.Phase {
-	case Required, Drain, Rebooting:
-		return slotHeld
+func AskCostly(o Observation) bool {
+	switch o.Record.Phase {
+	case Required:
+		return o.Slot.Held
+	case Drain, Rebooting:
+		return o.Slot.Held && o.Record.Issued.IsZero() && o.Record.BootID == o.BootID
 	default:
 		return false
 	}

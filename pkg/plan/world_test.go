@@ -110,7 +110,7 @@ func (w *world) look() Observation {
 		o.Wanted.Since = p.wantedSince
 	}
 	o.Slot = w.slot()
-	o.Gates = w.ask(r, o.Slot.Held)
+	o.Gates = w.ask(o)
 	switch {
 	case !Healthy(o):
 		p.healthySince = time.Time{}
@@ -155,11 +155,11 @@ func (w *world) slot() Slot {
 	return Slot{Held: true, Name: "rebootd-default-0", LeaseUID: w.lease, HeldSince: w.process.heldSince}
 }
 
-func (w *world) ask(r Record, held bool) []Verdict {
+func (w *world) ask(o Observation) []Verdict {
 	var asked []Verdict
 	closed := map[string]time.Time{}
 	for _, v := range w.gates {
-		if r.Phase != Required && r.Phase != Drain && r.Phase != Rebooting || v.Costly && !AskCostly(r, held) {
+		if phase := o.Record.Phase; phase != Required && phase != Drain && phase != Rebooting || v.Costly && !AskCostly(o) {
 			continue
 		}
 		if !v.Open {
