@@ -162,6 +162,7 @@ func (a *Agent) Run(ctx context.Context) {
 	defer a.circuit.stop()
 	defer a.inquiry.stop()
 	wg.Go(func() { a.self.Run(ctx) })
+	wg.Go(func() { a.Tell.Run(ctx) })
 	for _, s := range a.Sentinels {
 		if b, ok := s.(Beside); ok {
 			wg.Go(func() { b.Watch(ctx, a.Wake) })
@@ -244,7 +245,7 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 	if err != nil {
 		return 0
 	}
-	a.Tell.Metrics.Looked(o, a.Now())
+	a.Tell.Looked(o)
 	a.ready.CompareAndSwap(false, n != nil)
 	step := plan.Decide(o, a.Policy, a.Now())
 	if a.unsure(o, step, sure) {

@@ -166,6 +166,7 @@ func rebooter(c config.Config, machine *host.Host) (Rebooter, func() error, erro
 
 func teller(ctx context.Context, c config.Config, version string, client kubernetes.Interface, reg prometheus.Registerer, log logrus.FieldLogger) *tell.Teller {
 	t := &tell.Teller{Log: log, Metrics: tell.NewMetrics(reg, c.NodeName, version), Now: time.Now}
+	t.Notices = notices(c, t.Metrics, log, t.Now)
 	if !c.DryRun {
 		events := record.NewBroadcaster(record.WithContext(ctx))
 		events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: client.CoreV1().Events(corev1.NamespaceAll)})

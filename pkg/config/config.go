@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rebootd/rebootd/pkg/schedule"
+	"github.com/rebootd/rebootd/pkg/tell/notify"
 )
 
 // DefaultSentinel is the file that asks for a reboot where nothing else was said.
@@ -132,11 +133,21 @@ type Config struct {
 	// MetricsPort is the port that metrics are served on; 0 means not at all.
 	MetricsPort int
 
+	// NotifyURLs are where notices go to; they are secrets. NotifyOn are the events that are sent, NotifyTemplates their texts.
+	NotifyURLs      []string
+	NotifyOn        []notify.Event
+	NotifyTemplates []string
+	// NotifyBlockedAfter is how long a node must be held back for a notice; 0: there is none.
+	NotifyBlockedAfter time.Duration
+	// ClusterName is what notices call the cluster; "": nothing.
+	ClusterName string
+
 	// Warnings are lines for the log about environment variables that look like options but are
 	// none. They are set even when Parse fails.
 	Warnings []string
 
 	effective []KV
+	notify    notices
 }
 
 // KV is one option as it is in effect.

@@ -14,7 +14,7 @@ func absolutePaths(to *[]string) value {
 		if !filepath.IsAbs(s) {
 			return errors.New("an absolute path")
 		}
-		for _, path := range strings.Split(s[1:], ",/") {
+		for path := range strings.SplitSeq(s[1:], ",/") {
 			*to = append(*to, "/"+path)
 		}
 		return nil

@@ -61,6 +61,7 @@ func options(c *Config) []group {
 		afterOptions(c),
 		commandOptions(c),
 		outputOptions(c),
+		notifyOptions(c),
 	}
 }
 

@@ -5,41 +5,45 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rebootd/rebootd/pkg/tell/notify"
 )
 
 // baseline is what --node-name=n1 --namespace=ns alone gives.
 func baseline() Config {
 	return Config{
-		NodeName:         "n1",
-		Namespace:        "ns",
-		SentinelYes:      []int{0},
-		Period:           time.Minute,
-		GateGrace:        5 * time.Minute,
-		TimeZone:         time.UTC,
-		Concurrency:      Amount{Number: 1},
-		OrderByLabel:     "topology.kubernetes.io/zone",
-		LockGroup:        "default",
-		DrainTimeout:     30 * time.Minute,
-		OnDrainTimeout:   "abort",
-		DrainGracePeriod: -1,
-		BackOff:          5 * time.Minute,
-		BackOffMax:       2 * time.Hour,
-		RebootMethod:     "command",
-		RebootCommand:    "/bin/systemctl reboot",
-		RebootSignal:     39,
-		RebootTimeout:    15 * time.Minute,
-		RebootAttempts:   3,
-		FailureThreshold: 3,
-		MaxReboots:       3,
-		MaxRebootsPer:    24 * time.Hour,
-		HostRoot:         "/",
-		SteadyTime:       10 * time.Second,
-		CommandNamespace: "host",
-		CommandTimeout:   2 * time.Minute,
-		BootIDFile:       "/proc/sys/kernel/random/boot_id",
-		LogLevel:         "info",
-		LogFormat:        "text",
-		MetricsPort:      8080,
+		NodeName:           "n1",
+		Namespace:          "ns",
+		SentinelYes:        []int{0},
+		Period:             time.Minute,
+		GateGrace:          5 * time.Minute,
+		TimeZone:           time.UTC,
+		Concurrency:        Amount{Number: 1},
+		OrderByLabel:       "topology.kubernetes.io/zone",
+		LockGroup:          "default",
+		DrainTimeout:       30 * time.Minute,
+		OnDrainTimeout:     "abort",
+		DrainGracePeriod:   -1,
+		BackOff:            5 * time.Minute,
+		BackOffMax:         2 * time.Hour,
+		RebootMethod:       "command",
+		RebootCommand:      "/bin/systemctl reboot",
+		RebootSignal:       39,
+		RebootTimeout:      15 * time.Minute,
+		RebootAttempts:     3,
+		FailureThreshold:   3,
+		MaxReboots:         3,
+		MaxRebootsPer:      24 * time.Hour,
+		HostRoot:           "/",
+		SteadyTime:         10 * time.Second,
+		CommandNamespace:   "host",
+		CommandTimeout:     2 * time.Minute,
+		BootIDFile:         "/proc/sys/kernel/random/boot_id",
+		LogLevel:           "info",
+		LogFormat:          "text",
+		MetricsPort:        8080,
+		NotifyOn:           notify.Events()[1:],
+		NotifyBlockedAfter: 24 * time.Hour,
 	}
 }
 
@@ -66,6 +70,29 @@ func TestAccepted(t *testing.T) {
 		{"--sentinel-preset=auto", func(c *Config) { c.SentinelPreset = "auto" }},
 		{"--max-uptime=720h", func(c *Config) { c.MaxUptime = 720 * time.Hour }},
 		{"--period=1h", func(c *Config) { c.Period = time.Hour }},
+		{"--notify-url=slack://hook:AAAAAAAAA-BBBBBBBBB-123456789123456789123456@webhook", func(c *Config) {
+			c.NotifyURLs = []string{"slack://hook:AAAAAAAAA-BBBBBBBBB-123456789123456789123456@webhook"}
+		}},
+		{`--notify-url="generic://a"`, func(c *Config) { c.NotifyURLs = []string{"generic://a"} }},
+		{"--notify-url=generic://a 'generic+https://b/c,d'", func(c *Config) { c.NotifyURLs = []string{"generic://a", "generic+https://b/c,d"} }},
+		{"--notify-url=", func(*Config) {}},
+		{"--notify-url-file=testdata/urls.txt", func(c *Config) { c.NotifyURLs = []string{"generic://a", "generic://b"} }},
+		{"--notify-on=required,loop", func(c *Config) { c.NotifyOn = []notify.Event{notify.Required, notify.Loop} }},
+		{"--notify-blocked-after=0", func(c *Config) { c.NotifyBlockedAfter = 0 }},
+		{"--notify-template={{.Message}}", func(c *Config) { c.NotifyTemplates = []string{"{{.Message}}"} }},
+		{"--notify-template=loop=a=b", func(c *Config) { c.NotifyTemplates = []string{"loop=a=b"} }},
+		{"--cluster-name=prod, west", func(c *Config) { c.ClusterName = "prod, west" }},
+		{"--message-template-drain=Draining node %s", func(c *Config) { c.NotifyTemplates = []string{"draining=Draining node {{.Node}}"} }},
+		{"--message-template-reboot=Gone", func(c *Config) { c.NotifyTemplates = []string{"rebooting=Gone"} }},
+		{"--message-template-uncordon=100%, %s", func(c *Config) { c.NotifyTemplates = []string{"back=100%, {{.Node}}"} }},
+		{"--slack-hook-url=https://hooks.slack.com/services/AAAAAAAAA/BBBBBBBBB/123456789123456789123456", func(c *Config) {
+			c.NotifyURLs = []string{"slack://hook:AAAAAAAAA-BBBBBBBBB-123456789123456789123456@webhook"}
+		}},
+		{"--slack-hook-url=", func(*Config) {}},
+		{"--slack-username=kured", func(*Config) {}},
+		{"--slack-channel=ops", func(c *Config) {
+			c.Warnings = []string{"--slack-channel changes nothing: a hook of Slack posts to the channel that it was made for."}
+		}},
 		{"--gate-grace=0", func(c *Config) { c.GateGrace = 0 }},
 		{"--window=mon-fri 22:00-04:00", func(c *Config) { c.Windows = windowsOf("mon-fri 22:00-04:00") }},
 		{"--window=sat\nsun", func(c *Config) { c.Windows = windowsOf("sat", "sun") }},

@@ -39,6 +39,8 @@ func Parse(args, environ []string, out io.Writer) (Config, error) {
 		return Config{Warnings: p.warnings}, err
 	}
 	c.Warnings, c.effective = p.warnings, p.effective
+	c.notify.join(&c)
+	c.notify = notices{}
 	return c, nil
 }
 

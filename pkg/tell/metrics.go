@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rebootd/rebootd/pkg/plan"
+	"github.com/rebootd/rebootd/pkg/tell/notify"
 )
 
 // Metrics are everything that this agent measures. Every label has a bounded set of values.
@@ -23,6 +24,7 @@ type Metrics struct {
 	drains    *prometheus.CounterVec
 	reboots   *prometheus.CounterVec
 	out       prometheus.Histogram
+	notices   *prometheus.CounterVec
 	build     *prometheus.GaugeVec
 	node      string
 }
@@ -58,15 +60,19 @@ func NewMetrics(reg prometheus.Registerer, node, version string) *Metrics {
 			Name: "rebootd_out_of_service_seconds", Help: "How long this node was out of service for a reboot, from cordon to uncordon.",
 			Buckets: []float64{15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200},
 		}),
-		build: gauges("rebootd_build_info", "1, labelled with the version of this agent.", "version"),
+		notices: counters("rebootd_notifications_total", "Notices to services (--notify-url), by result.", "result"),
+		build:   gauges("rebootd_build_info", "1, labelled with the version of this agent.", "version"),
 	}
-	reg.MustRegister(m.required, m.since, m.kured, m.asked, m.phase, m.blocked, m.slotHeld, m.orphans, m.lastCheck, m.drains, m.reboots, m.out, m.build)
+	reg.MustRegister(m.required, m.since, m.kured, m.asked, m.phase, m.blocked, m.slotHeld, m.orphans, m.lastCheck, m.drains, m.reboots, m.out, m.notices, m.build)
 	m.build.WithLabelValues(version).Set(1)
 	for _, r := range []string{"drained", "aborted"} {
 		m.drains.WithLabelValues(r)
 	}
 	for _, r := range []string{"succeeded", "failed"} {
 		m.reboots.WithLabelValues(r)
+	}
+	for _, r := range notify.Results() {
+		m.notices.WithLabelValues(string(r))
 	}
 	return m
 }
@@ -110,6 +116,9 @@ func (m *Metrics) Drained(ok bool) {
 	}
 	m.drains.WithLabelValues("aborted").Inc()
 }
+
+// Notified counts what became of a notice.
+func (m *Metrics) Notified(r notify.Result) { m.notices.WithLabelValues(string(r)).Inc() }
 
 // Rebooted counts a proved reboot.
 func (m *Metrics) Rebooted() { m.reboots.WithLabelValues("succeeded").Inc() }

@@ -3,6 +3,7 @@
 package tell
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ type Teller struct {
 	Events record.EventRecorder
 	// Metrics must not be nil.
 	Metrics *Metrics
+	// Notices may be nil.
+	Notices *Notices
 	// Now is the clock.
 	Now func() time.Time
 
@@ -32,6 +35,19 @@ type Teller struct {
 	last   plan.Told
 	phase  plan.Phase
 	logged time.Time
+}
+
+// Run sends notices until ctx ends, and the last ones shortly after.
+func (t *Teller) Run(ctx context.Context) {
+	if t.Notices != nil {
+		t.Notices.Notifier.Run(ctx)
+	}
+}
+
+// Looked takes in one look at the machine.
+func (t *Teller) Looked(o plan.Observation) {
+	t.Metrics.Looked(o, t.Now())
+	t.Notices.looked(o)
 }
 
 // Resume takes over what the Node says already, so that a restarted agent doesn't send the same Event again.
@@ -54,6 +70,7 @@ func (t *Teller) Say(n *corev1.Node, phase plan.Phase, reason plan.Reason, messa
 	}
 	t.mu.Unlock()
 	t.Measure(phase, reason)
+	t.Notices.said(phase, reason, message)
 	if news || words {
 		t.line(phase, reason, message)
 	}
@@ -67,6 +84,7 @@ func (t *Teller) Measure(phase plan.Phase, reason plan.Reason) { t.Metrics.setRe
 
 // Happened tells of something that has happened, whatever is said next: a slot taken, a command that failed.
 func (t *Teller) Happened(n *corev1.Node, phase plan.Phase, reason plan.Reason, message string) {
+	t.Notices.happened(phase, reason, message)
 	t.line(phase, reason, message)
 	t.event(n, reason, message)
 }

@@ -1,0 +1,93 @@
+package notify
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/nicholas-fedor/shoutrrr/pkg/router"
+	"github.com/nicholas-fedor/shoutrrr/pkg/types"
+)
+
+// service is where notices of one URL go.
+type service struct {
+	raw  string
+	kind string
+}
+
+// Check returns an error, without the URL in it, for one that no notice can be sent to.
+func Check(raw string) error {
+	kind, err := kindOf(raw)
+	if err != nil {
+		return err
+	}
+	if kind == "matrix" { // it logs in at once
+		return nil
+	}
+	if _, err := new(router.ServiceRouter).Locate(raw); err != nil {
+		return fmt.Errorf("a %s:// URL with all that this service needs (see https://shoutrrr.nickfedor.com)", kind)
+	}
+	return nil
+}
+
+// kindOf is the URL's service, as people call it: it is what the log may say.
+func kindOf(raw string) (string, error) {
+	r := new(router.ServiceRouter)
+	kind, _, err := r.ExtractServiceName(raw)
+	if err == nil {
+		_, err = r.NewService(kind)
+	}
+	if err != nil {
+		return "", errors.New("a URL whose scheme names a service, such as slack://…, teams://…, smtp://… or generic+https://…")
+	}
+	return kind, nil
+}
+
+// SlackURL is the URL of one of Slack's own hooks, https://hooks.slack.com/services/T…/B…/…, in the form that is used here.
+func SlackURL(hook, username string) (string, error) {
+	u, err := url.Parse(strings.Trim(hook, `"'`))
+	if err != nil {
+		return "", errors.New("a URL")
+	}
+	tokens := strings.Split(strings.Trim(strings.TrimPrefix(u.Path, "/services/"), "/"), "/")
+	const parts = 3
+	if len(tokens) != parts {
+		return "", errors.New("a hook's URL, https://hooks.slack.com/services/T…/B…/…")
+	}
+	out := url.URL{Scheme: "slack", User: url.UserPassword("hook", strings.Join(tokens, "-")), Host: "webhook"}
+	if username != "" {
+		out.RawQuery = url.Values{"botname": {username}}.Encode()
+	}
+	return out.String(), nil
+}
+
+// send sends once. Its error has no secret in it.
+func (s service) send(text string) error {
+	sender, err := new(router.ServiceRouter).Locate(s.raw)
+	if err == nil {
+		err = sender.Send(text, &types.Params{})
+	}
+	if err != nil {
+		return errors.New(scrub(err.Error(), s.raw))
+	}
+	return nil
+}
+
+// scrub takes out of a text whatever of the URL may be a secret: all of it but the service's name.
+func scrub(text, raw string) string {
+	const masked, short = "***", 4
+	text = strings.ReplaceAll(text, raw, masked)
+	scheme, rest, _ := strings.Cut(raw, ":")
+	words := strings.FieldsFunc(rest, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' })
+	if plain, err := url.PathUnescape(rest); err == nil {
+		words = append(words, strings.FieldsFunc(plain, func(r rune) bool { return strings.ContainsRune(":/?&=@#", r) })...)
+	}
+	for _, w := range words {
+		if len(w) >= short && !strings.HasPrefix(scheme, w) {
+			text = strings.ReplaceAll(text, w, masked)
+		}
+	}
+	return text
+}
