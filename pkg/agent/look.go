@@ -29,6 +29,8 @@ type memory struct {
 	// costly are the answers of the costly gates, costlyAt when they were given.
 	costly   []plan.Verdict
 	costlyAt time.Time
+	// liveAt is when the gates whose objects are watched were last asked by what is read consistently.
+	liveAt time.Time
 	// due is since when the step that is due goes out of service or to the reboot.
 	due time.Time
 	// dry stands in for the record and the condition, which a dry run doesn't write.
@@ -139,8 +141,12 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 	if n == nil || recordErr != nil {
 		return o, nil
 	}
+	notYet := a.watchGates(ctx, o)
 	var err error
-	if o.Slot, err = a.observeSlot(ctx, n, o); err != nil {
+	if o.Slot, err = a.observeSlot(ctx, n, o); err == nil {
+		err = notYet
+	}
+	if err != nil {
 		return o, err
 	}
 	if a.unasked(o.Record) {
@@ -174,15 +180,17 @@ func (a *Agent) wanted(ctx context.Context, o plan.Observation) plan.Wanted {
 // ask asks the gates that are to be asked now, and remembers since when each has been closed.
 func (a *Agent) ask(ctx context.Context, n *corev1.Node, o plan.Observation) []plan.Verdict {
 	var verdicts []plan.Verdict
-	switch o.Record.Phase {
-	case plan.Required, plan.Drain, plan.Rebooting:
-		verdicts = append(a.askCircuit(ctx, false), a.askAll(ctx, n, a.Gates, false)...)
-		if o.Record.Phase == plan.Required {
-			verdicts = append(verdicts, a.watchControlPlanes(ctx, n)...)
-		}
-	default:
+	how := a.asking(o)
+	if asksGates(o.Record.Phase) {
+		verdicts = a.askCheap(ctx, n, how)
+	}
+	if o.Record.Phase == plan.Required {
+		verdicts = append(verdicts, a.watchControlPlanes(ctx, n)...)
 	}
 	verdicts = append(verdicts, a.askCostly(ctx, n, o)...)
+	if how == live {
+		a.memory.liveAt = a.Now()
+	}
 	closed := map[string]time.Time{}
 	for i := range verdicts {
 		v := &verdicts[i]
@@ -199,12 +207,33 @@ func (a *Agent) ask(ctx context.Context, n *corev1.Node, o plan.Observation) []p
 	return verdicts
 }
 
+// askCheap asks the gates that every node asks that waits. What changes often on its own node comes last.
+func (a *Agent) askCheap(ctx context.Context, n *corev1.Node, how asking) []plan.Verdict {
+	reads, cancel := context.WithTimeout(ctx, gateTimeout)
+	defer cancel()
+	everyone := append(a.circuit.ask(reads, how), a.pause.ask(reads, how)...)
+	own := a.pods.ask(reads, how)
+	return slices.Concat(everyone, a.askAll(ctx, n, a.Gates, false), own)
+}
+
 const (
 	// costlyEvery is how often the costly gates are asked while nothing is about to be disrupted.
 	costlyEvery = 30 * time.Second
 	// costlyFresh is how old their answers may be when something is.
 	costlyFresh = time.Second
 )
+
+// asking is how the gates whose objects are watched are asked: live whenever outdated wants it.
+func (a *Agent) asking(o plan.Observation) asking {
+	switch {
+	case !plan.AskCostly(o.Record, o.Slot.Held):
+		return byWatch
+	case a.memory.costly == nil:
+		return live
+	default:
+		return underSlot
+	}
+}
 
 // askCostly asks the gates that only the node whose turn it is asks, or returns what they said not long ago.
 func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observation) []plan.Verdict {
@@ -217,7 +246,7 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 	}
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
-	verdicts := append(a.askCircuit(ctx, true), a.askOthers(ctx, n, o))
+	verdicts := []plan.Verdict{a.askOthers(ctx, n, o)}
 	if fleet.ControlPlane(n.Labels) {
 		verdicts = append(verdicts, a.askControlPlane(ctx, n, o.Record))
 	}
@@ -235,7 +264,8 @@ func (a *Agent) outdated(o plan.Observation, step plan.Action) bool {
 	disrupts := step.Do == plan.DoCordon || step.Do == plan.DoReboot ||
 		step.Do == plan.DoDrain && !a.drain.begun(a.Now()) ||
 		step.Do == plan.DoWrite && step.Record.Phase == plan.Rebooting && step.Record.Attempts > o.Record.Attempts
-	if !disrupts || a.Now().Sub(a.memory.costlyAt) < costlyFresh {
+	fresh := a.Now().Sub(a.memory.costlyAt) < costlyFresh && a.Now().Sub(a.memory.liveAt) < costlyFresh
+	if !disrupts || fresh {
 		return false
 	}
 	a.memory.costly = nil
