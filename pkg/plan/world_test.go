@@ -162,7 +162,7 @@ func (w *world) ask(r Record, held bool) []Verdict {
 		if r.Phase != Required && r.Phase != Drain && r.Phase != Rebooting || v.Costly && !AskCostly(r, held) {
 			continue
 		}
-		if !v.Open {
+		if v.Open = v.Open || !v.Until.IsZero() && !w.now.Before(v.Until); !v.Open {
 			if v.ClosedSince = w.process.closedSince[v.Gate]; v.ClosedSince.IsZero() {
 				v.ClosedSince = w.now
 			}
