@@ -13,6 +13,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rebootd/rebootd/pkg/circuit"
 	"github.com/rebootd/rebootd/pkg/fleet"
@@ -67,7 +68,7 @@ type Rebooter interface {
 	String() string
 }
 
-// Parts is what an agent is made of. All fields but Circuit, CostlyGates, Events and DryRun must be set.
+// Parts is what an agent is made of. All fields but Pause, Pods, Circuit, CostlyGates, Events and DryRun must be set.
 type Parts struct {
 	NodeName string
 	// Identity tells this process from any other agent that works, or worked, for the same node.
@@ -84,6 +85,9 @@ type Parts struct {
 	MaxUnavailable func(nodes int) int
 	// LockTTL is how long a slot may go without a renewal; 0: for ever.
 	LockTTL lock.TTL
+	// Pause is a person's word for the whole cluster, Pods are those of this node that must not be disturbed; nil: there is no such gate.
+	Pause Rule[*corev1.ConfigMap]
+	Pods  Rule[*metav1.PartialObjectMetadata]
 	// Circuit stops the whole cluster after failures in a row; nil: nothing does.
 	Circuit *circuit.Breaker
 	// Fleet reads the other nodes; OrderLabel is the label whose value is a node's zone.
@@ -123,7 +127,9 @@ type Agent struct {
 	why   atomic.Value // string: why not ready
 
 	slots   slots
-	circuit circuitWatch
+	circuit *watched[*corev1.ConfigMap]
+	pause   *watched[*corev1.ConfigMap]
+	pods    *watched[*metav1.PartialObjectMetadata]
 	claim   claim
 	drain   drainWork
 	command commandWork
@@ -143,6 +149,15 @@ func New(p Parts) *Agent {
 		self:  mirror.New("node", node.Source(p.Writer.Nodes, p.NodeName), &corev1.Node{}, nil),
 		woken: make(chan struct{}, 1),
 	}
+	if p.Circuit != nil {
+		a.circuit = watch("circuit", circuitRule{p.Circuit}, &corev1.ConfigMap{}, p.Now)
+	}
+	if p.Pause != nil {
+		a.pause = watch("pause", p.Pause, &corev1.ConfigMap{}, p.Now)
+	}
+	if p.Pods != nil {
+		a.pods = watch("pods", p.Pods, &metav1.PartialObjectMetadata{}, p.Now)
+	}
 	a.claim.me, a.ControlPlanes.By = p.Identity, p.Identity
 	a.slots.shared = true // an earlier process may have left it, or have asked for it
 	a.slots.lateUntil = p.Now().Add(lateTake)
@@ -158,9 +173,11 @@ func (a *Agent) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer a.drain.stop()
-	defer a.slots.stop()
+	defer a.slots.leases.Stop()
 	defer a.circuit.stop()
 	defer a.inquiry.stop()
+	defer a.pause.stop()
+	defer a.pods.stop()
 	wg.Go(func() { a.self.Run(ctx) })
 	wg.Go(func() { a.Tell.Run(ctx) })
 	for _, s := range a.Sentinels {
@@ -216,8 +233,6 @@ func (a *Agent) sleep(ctx context.Context, d time.Duration) {
 	case <-timer.C:
 	case <-a.woken:
 	case <-a.self.Changed():
-	case <-a.slots.changed():
-	case <-a.circuit.changed():
 	}
 }
 

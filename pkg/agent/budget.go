@@ -75,7 +75,7 @@ func (a *Agent) askControlPlane(ctx context.Context, n *corev1.Node, r plan.Reco
 // watchControlPlanes is the gate that keeps a control plane from taking a slot while another one is out: it would only keep
 // the slot from nodes that may go. What is watched is enough for that.
 func (a *Agent) watchControlPlanes(ctx context.Context, n *corev1.Node) []plan.Verdict {
-	if !fleet.ControlPlane(n.Labels) || a.slots.leases == nil {
+	if !fleet.ControlPlane(n.Labels) {
 		return nil
 	}
 	leases, err := a.slots.leases.Items()

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -42,7 +43,7 @@ const name = "rebootd"
 // starts in the background (file events, the sending of Events) ends with ctx.
 func Build(ctx context.Context, c config.Config, version string, reg prometheus.Registerer, log logrus.FieldLogger) (*Agent, error) {
 	log = log.WithField("node", c.NodeName)
-	client, others, err := connect(c, version, log)
+	client, others, podsMeta, err := connect(c, version, log)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +53,10 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		AllowSignal: c.RebootMethod == "signal" && !c.DryRun,
 	})
 	rebooter, check, err := rebooter(c, machine)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := blockingPods(c, podsMeta)
 	if err != nil {
 		return nil, err
 	}
@@ -76,11 +81,13 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		},
 		LockTTL:        lock.TTL(c.LockTTL),
 		Circuit:        breaker(c, client),
+		Pause:          gate.Pause{ConfigMaps: client.CoreV1().ConfigMaps(c.Namespace), Namespace: c.Namespace, Now: time.Now},
+		Pods:           pods,
 		MaxUnavailable: c.MaxUnavailable.Of,
 		LockGroup:      c.LockGroup, LockGroupLabel: c.LockGroupLabel, OrderLabel: c.OrderByLabel, Fleet: others,
 		Drainer: drain.New(client, drain.Options{
 			NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector,
-			SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout,
+			SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout, Hold: pods.Why,
 		}, log),
 		Rebooter:  rebooter,
 		Sentinels: asking,
@@ -104,20 +111,20 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 
 // connect makes the client. Its own rate limit is off: the API server's priority and fairness does that
 // better, and a drain of a hundred pods must not crawl.
-func connect(c config.Config, version string, log logrus.FieldLogger) (kubernetes.Interface, *fleet.Reader, error) {
+func connect(c config.Config, version string, log logrus.FieldLogger) (kubernetes.Interface, *fleet.Reader, gate.Metadata, error) {
 	// The API machinery logs through klog; its lines belong into this stream, where they are seldom wanted.
 	klog.SetLogger(funcr.New(func(_, args string) { log.Debug(args) }, funcr.Options{}))
 	if c.Kubeconfig != "" {
 		if _, err := clientcmd.LoadFromFile(c.Kubeconfig); err != nil { // its words are a decoder's
-			return nil, nil, fmt.Errorf("--kubeconfig: %q is no kubeconfig, a YAML file with clusters, users and contexts", c.Kubeconfig)
+			return nil, nil, nil, fmt.Errorf("--kubeconfig: %q is no kubeconfig, a YAML file with clusters, users and contexts", c.Kubeconfig)
 		}
 	}
 	rc, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	if err != nil && c.Kubeconfig == "" {
-		return nil, nil, fmt.Errorf("this is not a pod with a service account, so --kubeconfig must say how to reach the API server: %w", err)
+		return nil, nil, nil, fmt.Errorf("this is not a pod with a service account, so --kubeconfig must say how to reach the API server: %w", err)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("--kubeconfig %q: %w", c.Kubeconfig, err)
+		return nil, nil, nil, fmt.Errorf("--kubeconfig %q: %w", c.Kubeconfig, err)
 	}
 	rc.QPS = -1
 	rc.UserAgent = name + "/" + version
@@ -126,14 +133,26 @@ func connect(c config.Config, version string, log logrus.FieldLogger) (kubernete
 	rc.WarningHandler = rest.NoWarnings{}
 	client, err := kubernetes.NewForConfig(rc)
 	if err != nil {
-		return nil, nil, fmt.Errorf("making a client for the API server: %w", err)
+		return nil, nil, nil, fmt.Errorf("making a client for the API server: %w", err)
 	}
 	meta, err := metadata.NewForConfig(rc)
 	if err != nil {
-		return nil, nil, fmt.Errorf("making a metadata client for the API server: %w", err)
+		return nil, nil, nil, fmt.Errorf("making a metadata client for the API server: %w", err)
 	}
-	nodes := meta.Resource(corev1.SchemeGroupVersion.WithResource("nodes"))
-	return client, &fleet.Reader{Metadata: nodes, Nodes: client.CoreV1().Nodes(), OrderLabel: c.OrderByLabel}, nil
+	nodes, pods := meta.Resource(corev1.SchemeGroupVersion.WithResource("nodes")), meta.Resource(corev1.SchemeGroupVersion.WithResource("pods"))
+	return client, &fleet.Reader{Metadata: nodes, Nodes: client.CoreV1().Nodes(), OrderLabel: c.OrderByLabel}, pods, nil
+}
+
+func blockingPods(c config.Config, pods gate.Metadata) (gate.Pods, error) {
+	p := gate.Pods{Metadata: pods, NodeName: c.NodeName, Hold: node.HoldAnnotation, DoNotDisrupt: c.RespectDoNotDisrupt, Now: time.Now}
+	for _, text := range c.BlockingPodSelectors {
+		s, err := labels.Parse(text)
+		if err != nil {
+			return p, fmt.Errorf("--blocking-pod-selector %q: %w", text, err)
+		}
+		p.Selectors = append(p.Selectors, s)
+	}
+	return p, nil
 }
 
 func breaker(c config.Config, client kubernetes.Interface) *circuit.Breaker {

@@ -2,83 +2,32 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/rebootd/rebootd/pkg/circuit"
-	"github.com/rebootd/rebootd/pkg/mirror"
 	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// circuitWatch watches the circuit as long as the slots are watched.
-type circuitWatch struct {
-	state  *mirror.Mirror[*corev1.ConfigMap]
-	cancel context.CancelFunc
-	ended  chan struct{}
-}
+// circuitRule is the gate that a cascade closes.
+type circuitRule struct{ *circuit.Breaker }
 
-func (w *circuitWatch) start(ctx context.Context, b *circuit.Breaker) {
-	if b == nil || w.state != nil {
-		return
+// Judge says whether the circuit is open.
+func (c circuitRule) Judge(found []*corev1.ConfigMap) plan.Verdict {
+	v := plan.Verdict{Gate: "circuit", Open: true, Everyone: true}
+	if len(found) == 0 {
+		return v
 	}
-	ctx, w.cancel = context.WithCancel(ctx)
-	state, ended := mirror.New("circuit", b.Source(), &corev1.ConfigMap{}, nil), make(chan struct{})
-	w.state, w.ended = state, ended
-	go func() {
-		defer close(ended)
-		state.Run(ctx)
-	}()
-}
-
-func (w *circuitWatch) stop() {
-	if w.state == nil {
-		return
+	why, err := c.Why(found[0])
+	switch {
+	case err != nil:
+		return unanswered(v, err)
+	case why != "":
+		v.Open, v.Reason, v.Message = false, plan.CircuitOpen, why
 	}
-	w.cancel()
-	<-w.ended
-	w.state = nil
-}
-
-func (w *circuitWatch) changed() <-chan struct{} {
-	if w.state == nil {
-		return nil
-	}
-	return w.state.Changed()
-}
-
-// askCircuit is the gate that a cascade closes. What is watched is enough to wait by; before anything is disrupted it is
-// read consistently.
-func (a *Agent) askCircuit(ctx context.Context, surely bool) []plan.Verdict {
-	if a.Circuit == nil {
-		return nil
-	}
-	v := plan.Verdict{Gate: "circuit", Reason: plan.CircuitOpen, Everyone: true}
-	var err error
-	if surely {
-		v.Gate = "circuit, read live" // a gate of its own: the two don't change at the same moment
-		v.Message, err = a.Circuit.WhyNow(ctx)
-	} else {
-		v.Message, err = a.watchedCircuit()
-	}
-	if err != nil {
-		return []plan.Verdict{unanswered(v, err)}
-	}
-	v.Open = v.Message == ""
-	return []plan.Verdict{v}
-}
-
-func (a *Agent) watchedCircuit() (string, error) {
-	if a.circuit.state == nil {
-		return "", errors.New("it is not watched yet")
-	}
-	items, err := a.circuit.state.Items()
-	if err != nil || len(items) == 0 {
-		return "", err
-	}
-	return a.Circuit.Why(items[0])
+	return v
 }
 
 // fail counts this reboot as failed, for the whole cluster; then the record says that it was counted.
@@ -103,10 +52,8 @@ func (a *Agent) succeeded(ctx context.Context) {
 	if a.Circuit == nil {
 		return
 	}
-	if a.circuit.state != nil {
-		if items, err := a.circuit.state.Items(); err == nil && len(items) == 0 {
-			return
-		}
+	if items, err := a.circuit.objects.Items(); err == nil && len(items) == 0 {
+		return
 	}
 	if err := a.Circuit.Succeeded(ctx); err != nil {
 		a.Log.WithError(err).Warn("Failures of other nodes stay counted, though this one rebooted well.")

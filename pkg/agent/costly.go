@@ -50,7 +50,7 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 func (a *Agent) askCluster(ctx context.Context, n *corev1.Node, o plan.Observation) []plan.Verdict {
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
-	verdicts := append(a.askCircuit(ctx, true), a.askOthers(ctx, n, o))
+	verdicts := []plan.Verdict{a.askOthers(ctx, n, o)}
 	if fleet.ControlPlane(n.Labels) {
 		verdicts = append(verdicts, a.askControlPlane(ctx, n, o.Record))
 	}
@@ -60,15 +60,27 @@ func (a *Agent) askCluster(ctx context.Context, n *corev1.Node, o plan.Observati
 	return verdicts
 }
 
-// askCheap asks the gates that cost nothing to ask.
-func (a *Agent) askCheap(ctx context.Context, n *corev1.Node) []plan.Verdict {
-	verdicts := make([]plan.Verdict, 0, len(a.Gates))
-	for _, g := range a.Gates {
-		ctx, cancel := context.WithTimeout(ctx, gateTimeout)
-		verdicts = append(verdicts, g.Ask(ctx, n))
-		cancel()
+// asking is how the gates whose objects are watched are asked: live whenever outdated wants it.
+func (a *Agent) asking(o plan.Observation) asking {
+	switch {
+	case !plan.AskCostly(o):
+		return byWatch
+	case a.memory.costly == nil:
+		return live
+	default:
+		return underSlot
 	}
-	return verdicts
+}
+
+// askCheap asks the gates that every node asks that waits. What changes often on its own node comes last.
+func (a *Agent) askCheap(ctx context.Context, n *corev1.Node, how asking) []plan.Verdict {
+	reads, cancel := context.WithTimeout(ctx, gateTimeout)
+	defer cancel()
+	verdicts := append(a.circuit.ask(reads, how), a.pause.ask(reads, how)...)
+	for _, g := range a.Gates {
+		verdicts = append(verdicts, g.Ask(reads, n))
+	}
+	return append(verdicts, a.pods.ask(reads, how)...)
 }
 
 // outdated reports whether the step disrupts something on answers that are not fresh, and if so, how soon to look again. They
@@ -86,7 +98,7 @@ func (a *Agent) outdated(n *corev1.Node, o plan.Observation, step plan.Action) (
 	case !a.inquired(m.disruptingSince):
 		a.inquiry.ask(a, n)
 		return 0, true // the answers wake the loop
-	case a.Now().Sub(m.costlyAt) >= costlyFresh:
+	case a.Now().Sub(m.costlyAt) >= costlyFresh || a.Now().Sub(m.liveAt) >= costlyFresh:
 		m.costly = nil
 		return atOnce, true
 	}

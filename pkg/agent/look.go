@@ -32,6 +32,8 @@ type memory struct {
 	// disrupting is the step that would disrupt something and waits for fresh answers, disruptingSince since when.
 	disrupting      plan.Do
 	disruptingSince time.Time
+	// liveAt is when the gates whose objects are watched were last asked by what is read consistently.
+	liveAt time.Time
 	// due is since when the step that is due goes out of service or to the reboot.
 	due time.Time
 	// dry stands in for the record and the condition, which a dry run doesn't write.
@@ -143,8 +145,12 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 	if n == nil || recordErr != nil {
 		return o, nil
 	}
+	notYet := a.watchGates(ctx, o)
 	var err error
-	if o.Slot, err = a.observeSlot(ctx, n, o); err != nil {
+	if o.Slot, err = a.observeSlot(ctx, n, o); err == nil {
+		err = notYet
+	}
+	if err != nil {
 		return o, err
 	}
 	if a.unasked(o.Record) {
@@ -180,20 +186,22 @@ func (a *Agent) wanted(ctx context.Context, o plan.Observation) plan.Wanted {
 
 // ask asks the gates that are to be asked now, and remembers since when each has been closed.
 func (a *Agent) ask(ctx context.Context, n *corev1.Node, o plan.Observation) ([]plan.Verdict, error) {
+	how := a.asking(o) // before askCostly answers what outdated wants
 	costly, err := a.askCostly(ctx, n, o)
 	if err != nil {
 		return nil, err
 	}
 	var verdicts []plan.Verdict
-	switch o.Record.Phase {
-	case plan.Required, plan.Drain, plan.Rebooting:
-		verdicts = append(a.askCircuit(ctx, false), a.askCheap(ctx, n)...)
-		if o.Record.Phase == plan.Required {
-			verdicts = append(verdicts, a.watchControlPlanes(ctx, n)...)
-		}
-	default:
+	if asksGates(o.Record.Phase) {
+		verdicts = a.askCheap(ctx, n, how)
+	}
+	if o.Record.Phase == plan.Required {
+		verdicts = append(verdicts, a.watchControlPlanes(ctx, n)...)
 	}
 	verdicts = append(verdicts, costly...)
+	if how == live {
+		a.memory.liveAt = a.Now()
+	}
 	closed := map[string]time.Time{}
 	for i := range verdicts {
 		v := &verdicts[i]

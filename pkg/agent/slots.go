@@ -26,9 +26,7 @@ type slots struct {
 	group   *lock.Group
 	members string // the selector of the group's Nodes
 	foreign bool   // the group is one that this node has left, and still holds a slot of
-	leases  *mirror.Mirror[*coordinationv1.Lease]
-	cancel  context.CancelFunc
-	ended   chan struct{}
+	leases  mirror.Needed[*coordinationv1.Lease]
 
 	looked    bool // at least once since the start: an earlier process may have left a slot
 	held      types.UID
@@ -48,27 +46,19 @@ type slots struct {
 	last lock.Handover // the last slot that was freed
 }
 
-func (s *slots) start(ctx context.Context, now func() time.Time) {
-	if s.leases != nil {
-		return
-	}
-	ctx, s.cancel = context.WithCancel(ctx)
-	group := s.group.Name
-	m := mirror.New("slots", s.group.Source(), &coordinationv1.Lease{}, func(l *coordinationv1.Lease) {
-		if l.Labels[lock.GroupLabel] != group {
-			return
-		}
-		h, _ := lock.HandoverOf(l, now())
-		s.mu.Lock()
-		s.last = h
-		s.mu.Unlock()
+func (s *slots) start(ctx context.Context, wake func(), now func() time.Time) {
+	s.leases.Start(ctx, wake, func() *mirror.Mirror[*coordinationv1.Lease] {
+		group := s.group.Name
+		return mirror.New("slots", s.group.Source(), &coordinationv1.Lease{}, func(l *coordinationv1.Lease) {
+			if l.Labels[lock.GroupLabel] != group {
+				return
+			}
+			h, _ := lock.HandoverOf(l, now())
+			s.mu.Lock()
+			s.last = h
+			s.mu.Unlock()
+		})
 	})
-	ended := make(chan struct{})
-	s.leases, s.ended = m, ended
-	go func() {
-		defer close(ended)
-		m.Run(ctx)
-	}()
 }
 
 // handover is what the last freed slot said. A successor that has got a slot already, for two that were freed at once may
@@ -96,22 +86,6 @@ func (s *slots) holders() map[string]bool {
 	return holders
 }
 
-func (s *slots) stop() {
-	if s.leases == nil {
-		return
-	}
-	s.cancel()
-	<-s.ended
-	s.leases = nil
-}
-
-func (s *slots) changed() <-chan struct{} {
-	if s.leases == nil {
-		return nil
-	}
-	return s.leases.Changed()
-}
-
 // matter reports whether the slots have to be known for the next decision.
 func (s *slots) matter(o plan.Observation, now time.Time) bool {
 	idle := o.Record.Phase == plan.Idle || o.Record.Phase == ""
@@ -123,17 +97,16 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	s := &a.slots
 	a.join(n, o)
 	if !s.matter(o, a.Now()) {
-		s.stop()
+		s.leases.Stop()
 		a.circuit.stop()
 		a.Tell.Metrics.Orphans(0)
 		return plan.Slot{}, nil
 	}
-	s.start(ctx, a.Now)
-	a.circuit.start(ctx, a.Circuit)
+	s.start(ctx, a.Wake, a.Now)
+	a.circuit.start(ctx, a.Wake)
 	leases, err := s.leases.Items()
-	_, circuitErr := a.watchedCircuit()
 	switch {
-	case errors.Is(err, mirror.ErrNotSynced), a.Circuit != nil && errors.Is(circuitErr, mirror.ErrNotSynced):
+	case errors.Is(err, mirror.ErrNotSynced), !a.circuit.synced():
 		return plan.Slot{}, errNotYet
 	case err != nil:
 		return plan.Slot{Error: fmt.Sprintf("The slots can't be read: %v", err)}, nil
@@ -305,7 +278,7 @@ func (a *Agent) join(n *corev1.Node, o plan.Observation) {
 	if s.group != nil && (s.group.Name == name || s.held != "" || a.Now().Before(s.lateUntil)) {
 		return
 	}
-	s.stop()
+	s.leases.Stop()
 	s.group, s.members, s.foreign, s.looked = a.Groups(name, members), members, foreign, false
 	s.group.By = a.Identity
 	if fleet.ControlPlane(n.Labels) {

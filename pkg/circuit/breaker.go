@@ -73,15 +73,6 @@ func (b *Breaker) Why(m *corev1.ConfigMap) (string, error) {
 		len(s.Failures), s.Opened.UTC().Format(time.RFC3339), s, b.Namespace, Name, until), nil
 }
 
-// WhyNow reads the ConfigMap consistently and is Why then.
-func (b *Breaker) WhyNow(ctx context.Context) (string, error) {
-	m, err := b.get(ctx)
-	if err != nil {
-		return "", err
-	}
-	return b.Why(m)
-}
-
 // Failed counts a failure, once. It reports whether that opened the circuit.
 func (b *Breaker) Failed(ctx context.Context, f Failure) (opened bool, err error) {
 	err = b.change(ctx, func(s State) (State, bool) {

@@ -42,6 +42,10 @@ type Config struct {
 	// GateGrace is how long a node that is already cordoned waits for a gate that closed before it
 	// gives up; 0 gives up at once.
 	GateGrace time.Duration
+	// BlockingPodSelectors are label selectors: a pod on this node that one of them matches holds it back.
+	BlockingPodSelectors []string
+	// RespectDoNotDisrupt is whether Karpenter's annotation on a pod does so too.
+	RespectDoNotDisrupt bool
 	// Windows are when a reboot may begin, Freezes when it may not; Schedule joins them with kured's window.
 	Windows []schedule.Window
 	Freezes []schedule.Freeze

@@ -2,10 +2,13 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // absolutePaths takes paths, one each time or several with commas between them. A comma that no path follows is part of one.
@@ -19,6 +22,18 @@ func absolutePaths(to *[]string) value {
 		}
 		return nil
 	}}
+}
+
+// podSelector is a label selector that selects something: an empty one would match every pod, so that no node is ever rebooted.
+func podSelector(s string) (string, error) {
+	selector, err := labels.Parse(s)
+	if err != nil {
+		return "", fmt.Errorf("a label selector such as app=web,tier!=db (%w)", err)
+	}
+	if selector.Empty() {
+		return "", errors.New("a label selector such as app=web; an empty one would match every pod")
+	}
+	return s, nil
 }
 
 // exitCodes takes exit codes, one each time or several with commas between them; "" is none.

@@ -130,6 +130,15 @@ func gateOptions(c *Config) group {
 			meaning: "How long a node that is already cordoned waits for a gate that has closed to open " +
 				"again before it gives up and goes back into service.",
 		},
+		{
+			name: "blocking-pod-selector", value: each("selector", "\n", podSelector, &c.BlockingPodSelectors), defText: "none",
+			meaning: "A label selector: no reboot begins while a pod on this node matches it that has not ended, whatever runs it. " +
+				"May be given several times, and any of them suffices. In the environment, one on each line.",
+		},
+		{
+			name: "respect-do-not-disrupt", value: boolean(&c.RespectDoNotDisrupt), def: "true",
+			meaning: "Whether a pod with Karpenter's annotation karpenter.sh/do-not-disrupt holds its node back too.",
+		},
 	}...)}
 }
 

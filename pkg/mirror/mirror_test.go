@@ -110,3 +110,47 @@ func TestErrors(t *testing.T) {
 		<-done
 	})
 }
+
+// A mirror that is needed only for a time is made anew each time, wakes whoever needs it, and leaves nothing running.
+func TestNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lists, woken := 0, atomic.Int32{}
+		source := Source{
+			List: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
+				lists++
+				return &corev1.NodeList{ListMeta: metav1.ListMeta{ResourceVersion: "1"}, Items: []corev1.Node{*object("a", "1")}}, nil
+			},
+			Watch: func(_ context.Context, o metav1.ListOptions) (watch.Interface, error) {
+				if o.SendInitialEvents != nil {
+					return nil, errors.New("not supported")
+				}
+				return watch.NewRaceFreeFake(), nil
+			},
+		}
+		var n Needed[*corev1.Node]
+		n.Stop()
+		n.Put(object("b", "2"))
+		n.Drop("b")
+		for round := 1; round <= 2; round++ {
+			if _, err := n.Items(); !errors.Is(err, ErrNotSynced) {
+				t.Errorf("before it runs: %v", err)
+			}
+			for range 2 { // the second is nothing
+				n.Start(t.Context(), func() { woken.Add(1) }, func() *Mirror[*corev1.Node] { return New("test", source, &corev1.Node{}, nil) })
+			}
+			synctest.Wait()
+			if items, err := n.Items(); err != nil || len(items) != 1 || lists != round {
+				t.Errorf("round %d: %v, %v after %d lists", round, items, err, lists)
+			}
+			before := woken.Load()
+			n.Put(object("b", "2"))
+			synctest.Wait()
+			n.Drop("a")
+			synctest.Wait()
+			if items, _ := n.Items(); len(items) != 1 || items[0].UID != "b" || woken.Load() != before+2 {
+				t.Errorf("round %d: %v, woken %d times", round, items, woken.Load()-before)
+			}
+			n.Stop() // the bubble's end fails if anything still runs
+		}
+	})
+}

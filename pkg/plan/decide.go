@@ -111,7 +111,7 @@ func closedWhileInService(o Observation, p Policy, now time.Time) (Action, bool)
 	keep := v.Everyone && now.Sub(o.Slot.HeldSince) < p.TurnTime
 	switch {
 	case !o.Slot.Held || keep:
-		return say(o, v.Reason, v.Message, now), true
+		return until(say(o, v.Reason, v.Message, now), v, now), true
 	case !v.Costly:
 		return free(v.Reason, v.Message), true
 	}

@@ -90,6 +90,8 @@ type Verdict struct {
 	Costly bool
 	// Skippable is true for a gate that a request-now goes past: windows and alerts, but never pauses, holds and budgets.
 	Skippable bool
+	// Until is when to look again though nothing has changed: then it may open by itself. Zero: not known.
+	Until time.Time
 	// ClosedSince is since when this process has seen the gate closed. Zero when it is open.
 	ClosedSince time.Time
 }

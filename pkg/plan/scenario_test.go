@@ -102,7 +102,11 @@ func (w *world) do(verb string, args []string, tell func(string)) error {
 	case "kubelet":
 		w.node.Ready, w.node.BootID = args[0] == "ready", w.bootID()
 	case "gate":
-		w.gate(verdict(args))
+		v := verdict(args)
+		if d, err := time.ParseDuration(strings.TrimPrefix(args[len(args)-1], "for=")); err == nil {
+			v.Until = w.now.Add(d)
+		}
+		w.gate(v)
 	case "lease":
 		w.lease = ""
 	case "slots":

@@ -55,6 +55,15 @@ func within(a Action, d time.Duration) Action {
 	return a
 }
 
+// until is the action, looked at again when the gate may open by itself.
+func until(a Action, v Verdict, now time.Time) Action {
+	left := v.Until.Sub(now)
+	if v.Until.IsZero() || a.Again > 0 && a.Again < left {
+		return a
+	}
+	return within(a, left)
+}
+
 func write(r Record, message string) Action {
 	return Action{Do: DoWrite, Reason: r.Reason, Message: message, Record: r}
 }
@@ -113,7 +122,8 @@ func attempt(o Observation, message string, now time.Time) Action {
 func grace(o Observation, p Policy, v Verdict, now time.Time) Action {
 	left := v.ClosedSince.Add(p.GateGrace).Sub(now)
 	if left > 0 {
-		return within(say(o, v.Reason, fmt.Sprintf("%s The node is cordoned already and waits up to %s for it.", v.Message, p.GateGrace), now), left)
+		a := within(say(o, v.Reason, fmt.Sprintf("%s The node is cordoned already and waits up to %s for it.", v.Message, p.GateGrace), now), left)
+		return until(a, v, now)
 	}
 	return abort(o, p, v.Reason, v.Message, now)
 }

@@ -162,7 +162,7 @@ func (w *world) ask(o Observation) []Verdict {
 		if phase := o.Record.Phase; phase != Required && phase != Drain && phase != Rebooting || v.Costly && !AskCostly(o) {
 			continue
 		}
-		if !v.Open {
+		if v.Open = v.Open || !v.Until.IsZero() && !w.now.Before(v.Until); !v.Open {
 			if v.ClosedSince = w.process.closedSince[v.Gate]; v.ClosedSince.IsZero() {
 				v.ClosedSince = w.now
 			}

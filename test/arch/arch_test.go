@@ -50,7 +50,7 @@ func TestPartsDontReachSideways(t *testing.T) {
 		"pkg/lock":        {"pkg/mirror"},
 		"pkg/node":        {"pkg/mirror", "pkg/plan"},
 		"pkg/fleet":       {"pkg/plan"},
-		"pkg/gate":        {"pkg/plan", "pkg/schedule"},
+		"pkg/gate":        {"pkg/mirror", "pkg/plan", "pkg/schedule"},
 		"pkg/config":      {"pkg/schedule", "pkg/tell/notify"},
 		"pkg/tell":        {"pkg/plan", "pkg/tell/notify"},
 		"pkg/tell/notify": {"pkg/plan"},

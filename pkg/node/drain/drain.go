@@ -61,6 +61,9 @@ type Options struct {
 	// many seconds ago and is still there (pods of a dead kubelet). It compares a pod's
 	// deletionTimestamp with this machine's clock, as kubectl does.
 	SkipWaitForDeleteSeconds int
+	// Hold says why a pod must not be made to go; "" is that it may be. Such a pod is waited for. It isn't asked
+	// about pods that have ended. nil: all may be.
+	Hold func(pod metav1.Object) string
 	// RetryAfter is the least wait between two evictions of one pod; 0 means 5 s. The server's
 	// Retry-After is kept to when it is longer.
 	RetryAfter time.Duration
@@ -95,13 +98,16 @@ func New(client kubernetes.Interface, o Options, log logrus.FieldLogger) *Draine
 	if o.Parallel <= 0 {
 		o.Parallel = defaultParallel
 	}
+	if o.Hold == nil {
+		o.Hold = func(metav1.Object) string { return "" }
+	}
 	return &Drainer{client: client, opts: o, log: log.WithField("node", o.NodeName)}
 }
 
 // Drain evicts the node's pods, or deletes them, and returns nil once a consistent list shows none left to evict.
 //
 // It never gives up by itself: an eviction that a disruption budget, a missing permission or a
-// failure holds up is tried again until ctx ends, so the caller decides how long a drain may take.
+// failure holds up is tried again until ctx ends, so the caller decides how long a drain may take. So does a pod on hold.
 // When ctx ends, Drain returns within moments an *Error that names what stood in the way. Any other
 // error means that the options can't work.
 //

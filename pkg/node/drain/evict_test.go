@@ -123,3 +123,55 @@ func TestTerminatingNamespaceIsWaitedFor(t *testing.T) {
 		}
 	})
 }
+
+// A pod on hold is never evicted, also when the hold comes while an eviction is refused; it is waited for, and said. One that has
+// ended holds nothing.
+func TestPodOnHold(t *testing.T) {
+	const hold = "hold"
+	held := func(p *corev1.Pod) { p.Annotations = map[string]string{hold: "moving"} }
+	synctest.Test(t, func(t *testing.T) {
+		web, late, db := newPod("web"), newPod("late"), newPod("db", held)
+		done := newPod("done", held, func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })
+		s := newServer(t, web, late, db, done)
+		s.refuse = func(p *corev1.Pod, _ int) *http.Response {
+			if p.Name == "late" {
+				return blockedBy("late")
+			}
+			return nil
+		}
+		mark := func(p *corev1.Pod, edit func(*corev1.Pod)) {
+			after := p.DeepCopy()
+			after.Annotations = nil
+			edit(after)
+			s.put(after)
+		}
+		time.AfterFunc(7*time.Second, func() { mark(late, held) })
+		time.AfterFunc(time.Minute, func() { s.refuse = nil })
+		time.AfterFunc(2*time.Minute, func() {
+			mark(db, func(*corev1.Pod) {})
+			mark(late, func(*corev1.Pod) {})
+		})
+		var atOneMinute Progress
+		d := s.drainer(Options{GracePeriodSeconds: -1, Hold: func(p metav1.Object) string { return p.GetAnnotations()[hold] }})
+		err := d.Drain(t.Context(), Evict, func(p Progress) {
+			if time.Since(s.began) < 2*time.Minute {
+				atOneMinute = p
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.tried(db); !slices.Equal(got, []int{120}) {
+			t.Errorf("the pod on hold was evicted at %v", got)
+		}
+		if got := s.tried(late); !slices.Equal(got, []int{0, 5, 120}) {
+			t.Errorf("the one that was put on hold later was evicted at %v", got)
+		}
+		if len(s.tried(web)) != 1 || len(s.tried(done)) != 1 {
+			t.Errorf("requests: %v", s.requests)
+		}
+		if o := atOneMinute.Obstacles; len(o) != 2 || o[0].Reason != Held || o[0].String() != "default/db: must not be disturbed: moving" || atOneMinute.Blocked != 2 {
+			t.Errorf("%+v", atOneMinute)
+		}
+	})
+}

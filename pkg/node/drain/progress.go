@@ -18,6 +18,7 @@ type Reason string
 // The reasons, in the order that obstacles are named in.
 const (
 	PDB         Reason = "PDB"         // disruption budgets don't allow it; tried again
+	Held        Reason = "Held"        // must not be disturbed; not tried until it may be
 	Forbidden   Reason = "Forbidden"   // we lack a permission, or admission refuses; tried again every 30 s
 	Failed      Reason = "Error"       // any other answer; tried again with back-off
 	Terminating Reason = "Terminating" // its end has been asked for; waited for
@@ -53,7 +54,7 @@ type Progress struct {
 	Total   int // seen so far
 	Evicted int // evictions that the server accepted
 	Gone    int // gone from the node, by our doing or not
-	Blocked int // can't be evicted now: PDB, Forbidden or Error
+	Blocked int // can't be evicted now: PDB, Held, Forbidden or Error
 	// Obstacles has one entry for each pod that is still there, the worst first.
 	Obstacles []Obstacle
 }
@@ -132,7 +133,7 @@ func namespaceTerminating(err error) bool {
 
 // sortObstacles puts the worst first, then goes by name.
 func sortObstacles(obstacles []Obstacle) {
-	order := []Reason{PDB, Forbidden, Failed, Terminating, Waiting}
+	order := []Reason{PDB, Held, Forbidden, Failed, Terminating, Waiting}
 	slices.SortFunc(obstacles, func(a, b Obstacle) int {
 		return cmp.Or(
 			cmp.Compare(slices.Index(order, a.Reason), slices.Index(order, b.Reason)),

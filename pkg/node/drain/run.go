@@ -156,7 +156,7 @@ func (r *run) start(ctx context.Context) time.Time {
 		}
 		// To evict a pod that is ending already can only cut its grace period short.
 		ending := t.pod.DeletionTimestamp != nil && r.opts.GracePeriodSeconds < 0
-		if !t.inFlight && !t.accepted && !ending {
+		if !t.inFlight && !t.accepted && !ending && r.held(t.pod) == "" {
 			todo = append(todo, t)
 		}
 	}
@@ -177,6 +177,14 @@ func (r *run) start(ctx context.Context) time.Time {
 		r.spawn(func() { r.results <- result{pod.UID, r.remove(ctx, r.way, pod)} })
 	}
 	return wake
+}
+
+// held says why the pod must not be made to go. One that has ended holds nothing.
+func (r *run) held(pod *corev1.Pod) string {
+	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+		return ""
+	}
+	return r.opts.Hold(pod)
 }
 
 // settle takes in the answer to an eviction.
@@ -231,10 +239,14 @@ func (r *run) empty(ctx context.Context) bool {
 func (r *run) progress() Progress {
 	p := Progress{Total: r.count.total, Evicted: r.count.evicted, Gone: r.count.gone, Obstacles: slices.Clone(r.undecided)}
 	for _, t := range r.targets {
-		p.Obstacles = append(p.Obstacles, t.obstacle())
+		o := t.obstacle()
+		if why := r.held(t.pod); why != "" {
+			o.Reason, o.Message = Held, "must not be disturbed: "+why
+		}
+		p.Obstacles = append(p.Obstacles, o)
 	}
 	for _, o := range p.Obstacles {
-		if o.Reason == PDB || o.Reason == Forbidden || o.Reason == Failed {
+		if o.Reason == PDB || o.Reason == Forbidden || o.Reason == Failed || o.Reason == Held {
 			p.Blocked++
 		}
 	}

@@ -56,6 +56,10 @@ type Machine struct {
 	// Threshold is of the circuit, 0: none. CircuitReset is after how long it closes by itself.
 	Threshold    int
 	CircuitReset time.Duration
+	// Pausable is whether agents look at the ConfigMap that pauses all.
+	Pausable bool
+	// Pods, if not nil, is the gate of the pods on the machine.
+	Pods agent.Rule[*metav1.PartialObjectMetadata]
 	// LockTTL is the slots'.
 	LockTTL    time.Duration
 	GroupLabel string

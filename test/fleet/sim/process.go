@@ -10,11 +10,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/rebootd/rebootd/pkg/agent"
 	"github.com/rebootd/rebootd/pkg/circuit"
 	"github.com/rebootd/rebootd/pkg/fleet"
+	"github.com/rebootd/rebootd/pkg/gate"
 	"github.com/rebootd/rebootd/pkg/host"
 	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/node"
@@ -83,7 +85,12 @@ func (m *Machine) parts(p *Process, identity string, log logrus.FieldLogger) age
 			ConfigMaps: p.Client.ConfigMaps("ns"), Namespace: "ns", Now: time.Now, Rules: circuit.Rules{Threshold: m.Threshold, Reset: m.CircuitReset},
 		}
 	}
+	var pause agent.Rule[*corev1.ConfigMap]
+	if m.Pausable {
+		pause = gate.Pause{ConfigMaps: p.Client.ConfigMaps("ns"), Namespace: "ns", Now: time.Now}
+	}
 	return agent.Parts{
+		Pause: pause, Pods: m.Pods,
 		NodeName: m.Name, Identity: identity,
 		Writer: node.Writer{Nodes: p.Client.Nodes(), Manager: "test", Now: time.Now},
 		Groups: func(name, _ string) *lock.Group {
