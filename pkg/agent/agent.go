@@ -67,7 +67,7 @@ type Rebooter interface {
 	String() string
 }
 
-// Parts is what an agent is made of. All fields but Circuit, CostlyGates, Events and DryRun must be set.
+// Parts is what an agent is made of. All fields but Circuit, CostlyGates, HealthyGates, Events and DryRun must be set.
 type Parts struct {
 	NodeName string
 	// Identity tells this process from any other agent that works, or worked, for the same node.
@@ -95,7 +95,9 @@ type Parts struct {
 	Sentinels []Sentinel
 	// Gates are asked on every look, by every node that waits; CostlyGates only under the slot.
 	Gates, CostlyGates []Gate
-	BootID             func() (string, error)
+	// HealthyGates are asked after the reboot and the settle time; all must be open before the slot is freed.
+	HealthyGates []Gate
+	BootID       func() (string, error)
 
 	Policy plan.Policy
 	// Period is how often to look when nothing wakes the loop.
@@ -126,6 +128,7 @@ type Agent struct {
 	claim   claim
 	drain   drainWork
 	command commandWork
+	healthy healthyWork
 	memory  memory
 	trouble trouble
 
@@ -158,6 +161,7 @@ func (a *Agent) Run(ctx context.Context) {
 	defer a.drain.stop()
 	defer a.slots.stop()
 	defer a.circuit.stop()
+	defer a.healthy.stop()
 	wg.Go(func() { a.self.Run(ctx) })
 	for _, s := range a.Sentinels {
 		if b, ok := s.(Beside); ok {

@@ -147,7 +147,10 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 		a.why.Store("the sentinel command has not ended yet")
 		return o, errNotYet
 	}
-	o.Gates = a.ask(ctx, n, o)
+	if o.Gates, err = a.healthy.ask(ctx, a, n, o); err != nil {
+		return o, err
+	}
+	o.Gates = append(o.Gates, a.ask(ctx, n, o)...)
 	o.HealthySince = a.healthySince(o)
 	o.Pods = a.drain.state()
 	o.Command = a.command.state(o.Record)

@@ -161,6 +161,19 @@ func firstClosed(o Observation) (Verdict, bool) {
 	return Verdict{}, false
 }
 
+// unhealthy is the first gate that keeps the slot after the settle time. Where the slot is gone, a person has let the next node go.
+func unhealthy(o Observation) (Verdict, bool) {
+	if !o.Slot.Held && o.Slot.Error == "" {
+		return Verdict{}, false
+	}
+	for _, v := range o.Gates {
+		if !v.Open {
+			return v, true
+		}
+	}
+	return Verdict{}, false
+}
+
 // uncleared counts the reboots since then, our own only, that did not clear what asked for them.
 func uncleared(history []Reboot, since time.Time) int {
 	n := 0

@@ -51,7 +51,7 @@ func TestPartsDontReachSideways(t *testing.T) {
 		"pkg/node":     {"pkg/mirror", "pkg/plan"},
 		"pkg/fleet":    {"pkg/plan"},
 		"pkg/gate":     {"pkg/plan", "pkg/schedule"},
-		"pkg/config":   {"pkg/schedule"},
+		"pkg/config":   {"pkg/remote", "pkg/schedule"},
 		"pkg/tell":     {"pkg/plan"},
 		"pkg/sentinel": {"pkg/plan"},
 	}
