@@ -23,7 +23,7 @@ type healthyWork struct {
 // ask returns the last answers of the healthy gates, if now is the time for them, and asks again when those are old. errNotYet:
 // the first are on their way.
 func (h *healthyWork) ask(ctx context.Context, a *Agent, n *corev1.Node, o plan.Observation) ([]plan.Verdict, error) {
-	if len(a.HealthyGates) == 0 || !plan.AskHealthy(o.Record, a.Policy, o.Slot.Held, a.Now()) {
+	if len(a.HealthyGates) == 0 || !plan.AskHealthy(o.Record, a.Policy, o.Slot, a.Now()) {
 		h.stop()
 		return nil, nil
 	}

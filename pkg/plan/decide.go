@@ -322,7 +322,7 @@ func settling(o Observation, p Policy, now time.Time) Action {
 	}
 	if v, closed := unhealthy(o); closed {
 		return say(o, v.Reason, fmt.Sprintf("In service again, but slot %s is kept, so that the next node waits. %s "+
-			"To let the next node go all the same, delete the Lease %s.", o.Slot.Name, v.Message, o.Slot.Name), now)
+			"To let the next node go all the same, delete the Lease %s.", o.Record.Slot, v.Message, o.Record.Slot), now)
 	}
 	r := o.Record
 	r = r.remember(Reboot{

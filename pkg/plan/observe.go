@@ -240,9 +240,10 @@ func AskCostly(r Record, slotHeld bool) bool {
 	}
 }
 
-// AskHealthy reports whether it is to be asked if the cluster is well again: after the settle time, while the slot is held.
-func AskHealthy(r Record, p Policy, slotHeld bool, now time.Time) bool {
-	return r.Phase == Settle && slotHeld && !now.Before(r.Since.Add(p.SettleTime))
+// AskHealthy reports whether it is to be asked if the cluster is well again: after the settle time, while the slot is held, or
+// may be.
+func AskHealthy(r Record, p Policy, s Slot, now time.Time) bool {
+	return r.Phase == Settle && (s.Held || s.Error != "") && !now.Before(r.Since.Add(p.SettleTime))
 }
 
 // Healthy reports whether the node serves again: it is Ready, and that was said after the reboot. A status

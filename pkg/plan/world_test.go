@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -110,7 +111,7 @@ func (w *world) look() Observation {
 		o.Wanted.Since = p.wantedSince
 	}
 	o.Slot = w.slot()
-	o.Gates = w.ask(r, o.Slot.Held)
+	o.Gates = w.ask(r, o.Slot)
 	switch {
 	case !Healthy(o):
 		p.healthySince = time.Time{}
@@ -155,11 +156,13 @@ func (w *world) slot() Slot {
 	return Slot{Held: true, Name: "rebootd-default-0", LeaseUID: w.lease, HeldSince: w.process.heldSince}
 }
 
-func (w *world) ask(r Record, held bool) []Verdict {
+func (w *world) ask(r Record, slot Slot) []Verdict {
 	var asked []Verdict
 	closed := map[string]time.Time{}
 	for _, v := range w.gates {
-		if r.Phase != Required && r.Phase != Drain && r.Phase != Rebooting || v.Costly && !AskCostly(r, held) {
+		switch healthy := strings.HasPrefix(v.Gate, "healthy"); {
+		case healthy && !AskHealthy(r, w.policy, slot, w.now), !healthy && r.Phase != Required && r.Phase != Drain && r.Phase != Rebooting,
+			v.Costly && !AskCostly(r, slot.Held):
 			continue
 		}
 		if !v.Open {
