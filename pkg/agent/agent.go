@@ -68,7 +68,7 @@ type Rebooter interface {
 	String() string
 }
 
-// Parts is what an agent is made of. All fields but Pause, Pods, Circuit, CostlyGates, Events and DryRun must be set.
+// Parts is what an agent is made of. All fields but Pause, Pods, Circuit, CostlyGates, HealthyGates, Events and DryRun must be set.
 type Parts struct {
 	NodeName string
 	// Identity tells this process from any other agent that works, or worked, for the same node.
@@ -100,7 +100,9 @@ type Parts struct {
 	// Gates are asked on every look, by every node that waits, and must not block; CostlyGates only under the slot, and
 	// beside the loop.
 	Gates, CostlyGates []Gate
-	BootID             func() (string, error)
+	// HealthyGates are asked after the reboot and the settle time; all must be open before the slot is freed.
+	HealthyGates []Gate
+	BootID       func() (string, error)
 
 	Policy plan.Policy
 	// Period is how often to look when nothing wakes the loop.
@@ -134,6 +136,7 @@ type Agent struct {
 	drain   drainWork
 	command commandWork
 	inquiry inquiry
+	healthy inquiry
 	memory  memory
 	trouble trouble
 
@@ -158,6 +161,7 @@ func New(p Parts) *Agent {
 	if p.Pods != nil {
 		a.pods = watch("pods", p.Pods, &metav1.PartialObjectMetadata{}, p.Now)
 	}
+	a.inquiry.gates, a.healthy.gates = p.CostlyGates, p.HealthyGates
 	a.claim.me, a.ControlPlanes.By = p.Identity, p.Identity
 	a.slots.shared = true // an earlier process may have left it, or have asked for it
 	a.slots.lateUntil = p.Now().Add(lateTake)
@@ -178,6 +182,7 @@ func (a *Agent) Run(ctx context.Context) {
 	defer a.inquiry.stop()
 	defer a.pause.stop()
 	defer a.pods.stop()
+	defer a.healthy.stop()
 	wg.Go(func() { a.self.Run(ctx) })
 	wg.Go(func() { a.Tell.Run(ctx) })
 	for _, s := range a.Sentinels {

@@ -60,6 +60,10 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	if err != nil {
 		return nil, err
 	}
+	costly, healthy, err := remoteGates(c, version)
+	if err != nil {
+		return nil, err
+	}
 	asking := sentinels(c, machine, log, time.Now)
 	a := New(Parts{
 		NodeName: c.NodeName,
@@ -91,15 +95,15 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		}, log),
 		Rebooter:  rebooter,
 		Sentinels: asking,
-		Gates:     gates(c, check),
-		BootID:    machine.BootID,
-		Policy:    policy(c),
-		Period:    c.Period,
-		DryRun:    c.DryRun,
-		Tell:      teller(ctx, c, version, client, reg, log),
-		Log:       log,
-		Now:       time.Now,
-		Chance:    mathrand.Float64,
+		Gates:     gates(c, check), CostlyGates: costly, HealthyGates: healthy,
+		BootID: machine.BootID,
+		Policy: policy(c),
+		Period: c.Period,
+		DryRun: c.DryRun,
+		Tell:   teller(ctx, c, version, client, reg, log),
+		Log:    log,
+		Now:    time.Now,
+		Chance: mathrand.Float64,
 	})
 	for _, s := range asking {
 		if file, ok := s.(sentinel.File); ok {

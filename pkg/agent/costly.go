@@ -28,23 +28,25 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 		a.inquiry.forget()
 		return nil, nil
 	}
-	every := min(costlyEvery, a.Period)
-	if a.memory.costly == nil || a.Now().Sub(a.memory.costlyAt) >= every {
+	if a.memory.costly == nil || a.Now().Sub(a.memory.costlyAt) >= a.costlyEvery() {
 		a.memory.costly = a.askCluster(ctx, n, o)
 		a.memory.costlyAt = a.Now() // not before: answers that took long to get are no older for it
 	}
 	if len(a.CostlyGates) == 0 {
 		return slices.Clone(a.memory.costly), nil
 	}
-	a.memory.answers = a.inquiry.last()
-	if said := a.memory.answers; said.verdicts == nil || a.Now().Sub(said.asked) >= every {
-		a.inquiry.ask(a, n)
-	}
-	if a.memory.answers.verdicts == nil {
+	a.memory.answers = a.inquiry.recent(a, n)
+	said := a.memory.answers.verdicts
+	if said == nil {
 		return nil, errNotYet
 	}
-	return slices.Concat(a.memory.costly, a.memory.answers.verdicts), nil
+	for i := range said {
+		said[i].Costly = true
+	}
+	return slices.Concat(a.memory.costly, said), nil
 }
+
+func (a *Agent) costlyEvery() time.Duration { return min(costlyEvery, a.Period) }
 
 // askCluster asks the gates that rest on what the API server says of the other nodes.
 func (a *Agent) askCluster(ctx context.Context, n *corev1.Node, o plan.Observation) []plan.Verdict {

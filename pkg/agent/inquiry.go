@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,9 +11,10 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// inquiry asks the gates that may be slow beside the loop, all at the same time: none of them keeps the loop from looking,
-// nor the others from being asked. The zero value has asked nothing.
+// inquiry asks gates that may be slow beside the loop, all at the same time: none of them keeps the loop from looking,
+// nor the others from being asked.
 type inquiry struct {
+	gates  []Gate
 	wg     sync.WaitGroup
 	mu     sync.Mutex
 	cancel context.CancelFunc // of the round that is under way; nil: none is
@@ -39,7 +41,7 @@ func (q *inquiry) ask(a *Agent, n *corev1.Node) {
 	round, asked := q.round, a.Now()
 	q.wg.Go(func() {
 		defer cancel()
-		verdicts := askAtOnce(ctx, n, a.CostlyGates)
+		verdicts := askAtOnce(ctx, n, q.gates)
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		if q.round != round {
@@ -54,20 +56,22 @@ func askAtOnce(ctx context.Context, n *corev1.Node, gates []Gate) []plan.Verdict
 	verdicts := make([]plan.Verdict, len(gates))
 	var wg sync.WaitGroup
 	for i, g := range gates {
-		wg.Go(func() {
-			verdicts[i] = g.Ask(ctx, n)
-			verdicts[i].Costly = true
-		})
+		wg.Go(func() { verdicts[i] = g.Ask(ctx, n) })
 	}
 	wg.Wait()
 	return verdicts
 }
 
-// last is the last round that ended.
-func (q *inquiry) last() answers {
+// recent is the last round that ended, in a copy. When it is old another one is begun.
+func (q *inquiry) recent(a *Agent, n *corev1.Node) answers {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.said
+	said := q.said
+	q.mu.Unlock()
+	if said.verdicts == nil || a.Now().Sub(said.asked).Abs() >= a.costlyEvery() {
+		q.ask(a, n)
+	}
+	said.verdicts = slices.Clone(said.verdicts)
+	return said
 }
 
 // forget drops the answers, and whatever a round that is under way will say.

@@ -199,6 +199,11 @@ func (a *Agent) ask(ctx context.Context, n *corev1.Node, o plan.Observation) ([]
 		verdicts = append(verdicts, a.watchControlPlanes(ctx, n)...)
 	}
 	verdicts = append(verdicts, costly...)
+	healthy, err := a.askHealthy(n, o)
+	if err != nil {
+		return nil, err
+	}
+	verdicts = append(verdicts, healthy...)
 	if how == live {
 		a.memory.liveAt = a.Now()
 	}

@@ -6,7 +6,10 @@
 package config
 
 import (
+	"regexp"
 	"time"
+
+	"github.com/prometheus/alertmanager/pkg/labels"
 
 	"github.com/rebootd/rebootd/pkg/schedule"
 	"github.com/rebootd/rebootd/pkg/tell/notify"
@@ -56,6 +59,22 @@ type Config struct {
 	// RebootDays, StartTime and EndTime are kured's window; 0 and nil where they aren't given.
 	RebootDays         schedule.Weekdays
 	StartTime, EndTime *schedule.Clock
+
+	// PrometheusURL is where alerts and queries are asked for; "": nowhere. PrometheusHTTPConfig is a file in Prometheus'
+	// http_config format for it, or "".
+	PrometheusURL, PrometheusHTTPConfig string
+	// AlertFilter matches names of alerts, anywhere in them, that don't hold a reboot back, or with AlertFilterMatchOnly the only
+	// ones that do; nil: all do. AlertFiringOnly passes over pending ones.
+	AlertFilter          *regexp.Regexp
+	AlertFilterMatchOnly bool
+	AlertFiringOnly      bool
+	// AlertmanagerURLs are the members of one cluster; none: Alertmanager is not asked.
+	AlertmanagerURLs       []string
+	AlertmanagerHTTPConfig string
+	// AlertMatchers say which of Alertmanager's alerts count: all matchers of any of the lists; none: all alerts do.
+	AlertMatchers []labels.Matchers
+	// BlockQueries hold a reboot back while they find something, HealthyQueries the slot after it until they are true.
+	BlockQueries, HealthyQueries []Query
 
 	// Concurrency is how many nodes of the lock group may be out at once, or which share of them.
 	Concurrency Amount

@@ -28,6 +28,14 @@ func (o option) names() []string {
 	return []string{o.name, o.alias}
 }
 
+// masked is a value of the option as it may be shown.
+func (o option) masked(v string) string {
+	if o.value.mask == nil {
+		return v
+	}
+	return o.value.mask(v)
+}
+
 // isBool says whether the flag alone, without a value, means true.
 func (o option) isBool() bool { return o.value.placeholder == "" }
 
@@ -55,6 +63,7 @@ func options(c *Config) []group {
 		clusterOptions(c),
 		triggerOptions(c),
 		gateOptions(c),
+		remoteOptions(c),
 		lockOptions(c),
 		drainOptions(c),
 		rebootOptions(c),
@@ -282,6 +291,11 @@ func afterOptions(c *Config) group {
 		{
 			name: "lock-release-delay", value: duration(&c.LockReleaseDelay, 0), def: "0",
 			meaning: "The same as --settle-time; the longer of the two counts.",
+		},
+		{
+			name: "healthy-query", value: each("name=PromQL", "\n", parseQuery, &c.HealthyQueries), defText: "none",
+			meaning: "PromQL that must be true after --settle-time before the lock is freed, such as 'ceph=ceph_health_status == bool 0': " +
+				"at least one series, and none that is 0 or not a number. Repeatable; in the environment, one on each line. Needs --prometheus-url.",
 		},
 	}}
 }

@@ -175,6 +175,7 @@ func (p *parser) resolve(o option) {
 	shown := ""
 	for _, v := range values {
 		p.set(o, source, v)
+		v = o.masked(v)
 		if o.value.list && shown != "" {
 			v = shown + "," + v
 		}
@@ -198,7 +199,7 @@ func (p *parser) set(o option, source, val string) {
 		}
 	}
 	if err := o.value.set(val); err != nil {
-		shown := fmt.Sprintf("%q", val)
+		shown := fmt.Sprintf("%q", o.masked(val))
 		if o.secret {
 			shown = "the value"
 		}

@@ -15,7 +15,7 @@ type rule struct {
 
 // rules are all that options must fulfil together.
 func rules(c *Config) []rule {
-	return append(windowRules(c), []rule{
+	return append(append(windowRules(c), remoteRules(c)...), []rule{
 		{
 			[]string{"sentinel-command-no", "sentinel-command-yes"}, common(c.SentinelYes, c.SentinelNo) != "",
 			fmt.Sprintf("%s is also in --sentinel-command-yes; a code means only one of the two", common(c.SentinelYes, c.SentinelNo)),

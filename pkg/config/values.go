@@ -21,8 +21,9 @@ import (
 // value checks what was given and stores it. set is called once for each time that the option is
 // given, so a list appends and anything else overwrites; its error says what is allowed.
 type value struct {
-	placeholder string // "" for a flag that needs no value
-	list        bool   // every value given counts, not only the last
+	placeholder string              // "" for a flag that needs no value
+	list        bool                // every value given counts, not only the last
+	mask        func(string) string // hides what is secret in a value that is shown; nil: nothing is
 	set         func(string) error
 }
 

@@ -126,25 +126,21 @@ func readWord(m *corev1.ConfigMap) (word, error) {
 		if !said {
 			return word{}, errors.New(`key paused is missing: "true" or "false"`)
 		}
-		return word{}, fmt.Errorf(`key paused is %q: only "true" or "false" is allowed`, clip(paused))
+		return word{}, fmt.Errorf(`key paused is %q: only "true" or "false" is allowed`, oneLine(paused))
 	}
-	w := word{paused: true, reason: clip(m.Data[reasonKey])}
+	w := word{paused: true, reason: oneLine(m.Data[reasonKey])}
 	if text := strings.TrimSpace(m.Data[untilKey]); text != "" {
 		at, err := time.Parse(time.RFC3339, text)
 		if err != nil {
-			return word{}, fmt.Errorf("key until is %q: only a time such as 2030-01-31T18:00:00Z or 2030-01-31T18:00:00+02:00 is allowed", clip(text))
+			return word{}, fmt.Errorf("key until is %q: only a time such as 2030-01-31T18:00:00Z or 2030-01-31T18:00:00+02:00 is allowed", oneLine(text))
 		}
 		w.until = at
 	}
 	return w, nil
 }
 
-// clip makes one line of bounded length of what a person wrote.
-func clip(text string) string {
+// oneLine makes one line of bounded length of what a person wrote.
+func oneLine(text string) string {
 	const most = 200 // bytes
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return text
+	return clip(strings.Join(strings.Fields(text), " "), most)
 }

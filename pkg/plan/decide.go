@@ -320,6 +320,10 @@ func settling(o Observation, p Policy, now time.Time) Action {
 		return within(say(o, Settling, fmt.Sprintf(
 			"In service again; the slot is held until %s, so that the next node waits.", stamp(o.Record.Since.Add(p.SettleTime))), now), left)
 	}
+	if v, closed := unhealthy(o); closed {
+		return say(o, v.Reason, fmt.Sprintf("In service again, but slot %s is kept, so that the next node waits. %s "+
+			"To let the next node go all the same, delete the Lease %s.", o.Record.Slot, v.Message, o.Record.Slot), now)
+	}
 	r := o.Record
 	r = r.remember(Reboot{
 		From: r.FromBootID, To: r.BootID, Out: r.OutSince, In: r.Since,

@@ -318,6 +318,10 @@ func judgeRecord(o Observation, a Action) []string {
 	if was.Phase == Recovering && r.Phase != Recovering {
 		must(o.HealthySince.Before(start().Add(-10*time.Second)) && !o.HealthySince.IsZero(), "back before it is healthy")
 	}
+	if was.Phase == Settle && r.Phase != Settle {
+		open := !slices.ContainsFunc(o.Gates, func(v Verdict) bool { return !v.Open })
+		must(open || !o.Slot.Held && o.Slot.Error == "", "lets the next node go though the cluster isn't well")
+	}
 	if was.Out() && r.Out() && r.Phase != Drain {
 		taken := was.Phase == Recovering && was.Cordon == CordonOurs && !o.Node.Unschedulable && r.Cordon == CordonNone // by a person
 		must(r.Cordon == was.Cordon || taken, "forgets whose cordon it is")

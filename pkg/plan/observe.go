@@ -13,7 +13,8 @@ type Observation struct {
 	BootID      string
 	BootIDError string
 	Wanted      Wanted
-	// Gates holds the verdict of every gate that was asked. [AskCostly] says when the costly ones are.
+	// Gates holds the verdict of every gate that was asked. [AskCostly] says when the costly ones are, [AskHealthy] when those
+	// are, and then only those, that tell whether the cluster is well again after the reboot.
 	Gates   []Verdict
 	Slot    Slot
 	Pods    DrainState
@@ -241,6 +242,12 @@ func AskCostly(o Observation) bool {
 	default:
 		return false
 	}
+}
+
+// AskHealthy reports whether it is to be asked if the cluster is well again: after the settle time, while the slot is held, or
+// may be.
+func AskHealthy(r Record, p Policy, s Slot, now time.Time) bool {
+	return r.Phase == Settle && (s.Held || s.Error != "") && !now.Before(r.Since.Add(p.SettleTime))
 }
 
 // Healthy reports whether the node serves again: it is Ready, and that was said after the reboot. A status

@@ -73,7 +73,7 @@ const (
 	RebootLoop Reason = "RebootLoop"
 	// NotReadyAfterReboot: The machine has rebooted, but its Node is not Ready, or not for long enough.
 	NotReadyAfterReboot Reason = "NotReadyAfterReboot"
-	// Settling: The node is in service again and keeps its slot for --settle-time.
+	// Settling: The node is in service again and keeps its slot for --settle-time, and until every --healthy-query is true.
 	Settling Reason = "Settling"
 	// Uncordoned: The node was healthy after its reboot and is in service again.
 	Uncordoned Reason = "Uncordoned"

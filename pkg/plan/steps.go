@@ -9,7 +9,7 @@ import (
 )
 
 // A message that changes under the same reason is written again no more often than this: seldom on a node that
-// waits, because there may be thousands; soon on one that is out or has an error, because somebody is watching it.
+// waits, because there may be thousands; soon on one that is out, keeps a slot or has an error, because somebody is watching it.
 const (
 	retellWaiting = 10 * time.Minute
 	retellOut     = 30 * time.Second
@@ -18,7 +18,7 @@ const (
 // say is "do nothing but say why". What the Node doesn't say yet is written first.
 func say(o Observation, reason Reason, message string, now time.Time) Action {
 	retell := retellWaiting
-	if o.Record.Out() || reason == GateError || reason == SentinelUnknown {
+	if o.Record.Out() || o.Record.Phase == Settle || reason == GateError || reason == SentinelUnknown {
 		retell = retellOut
 	}
 	r, told := o.Record.asked(o), o.Node.Told
@@ -167,6 +167,19 @@ func firstClosed(o Observation) (Verdict, bool) {
 	}
 	if o.Wanted.Answer == Unknown {
 		return Verdict{Gate: "sentinel", Reason: SentinelUnknown, Message: o.Wanted.Message, ClosedSince: o.Wanted.Since}, true
+	}
+	return Verdict{}, false
+}
+
+// unhealthy is the first gate that keeps the slot after the settle time. Where the slot is gone, a person has let the next node go.
+func unhealthy(o Observation) (Verdict, bool) {
+	if !o.Slot.Held && o.Slot.Error == "" {
+		return Verdict{}, false
+	}
+	for _, v := range o.Gates {
+		if !v.Open {
+			return v, true
+		}
 	}
 	return Verdict{}, false
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -159,7 +160,10 @@ func (w *world) ask(o Observation) []Verdict {
 	var asked []Verdict
 	closed := map[string]time.Time{}
 	for _, v := range w.gates {
-		if phase := o.Record.Phase; phase != Required && phase != Drain && phase != Rebooting || v.Costly && !AskCostly(o) {
+		phase := o.Record.Phase
+		switch healthy := strings.HasPrefix(v.Gate, "healthy"); {
+		case healthy && !AskHealthy(o.Record, w.policy, o.Slot, w.now), !healthy && phase != Required && phase != Drain && phase != Rebooting,
+			v.Costly && !AskCostly(o):
 			continue
 		}
 		if v.Open = v.Open || !v.Until.IsZero() && !w.now.Before(v.Until); !v.Open {
