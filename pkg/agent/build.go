@@ -192,13 +192,19 @@ func identity(machine *host.Host) string {
 func gates(c config.Config, check func() error) []Gate {
 	return []Gate{
 		gate.Hold{Annotation: node.HoldAnnotation},
+		gate.Autoscaler{},
 		gate.Window{Schedule: c.Schedule(), Margin: c.WindowMargin, Annotation: node.StateAnnotation, Now: time.Now},
 		gate.Command{Check: check},
 	}
 }
 
 func policy(c config.Config) plan.Policy {
+	marks := plan.ForAutoscalers()
+	if c.ExcludeFromLoadBalancers {
+		marks = append(marks, plan.ForLoadBalancers())
+	}
 	return plan.Policy{
+		Marks: marks, LoadBalancerDelay: c.LoadBalancerDelay,
 		DrainDelay: c.DrainDelay, DrainTimeout: c.DrainTimeout, OnDrainTimeout: plan.OnDrainTimeout(c.OnDrainTimeout),
 		RebootDelay: c.RebootDelay, RebootTimeout: c.RebootTimeout, RebootAttempts: c.RebootAttempts, CommandTimeout: c.CommandTimeout, RetryDelay: 10 * time.Second,
 		SteadyTime: c.SteadyTime, SettleTime: max(c.SettleTime, c.LockReleaseDelay),

@@ -67,6 +67,10 @@ type Config struct {
 
 	// DrainDelay is the wait between taking the lock and the drain.
 	DrainDelay time.Duration
+	// ExcludeFromLoadBalancers marks a node that is out for external load balancers.
+	ExcludeFromLoadBalancers bool
+	// LoadBalancerDelay is the wait between the cordon and the first eviction.
+	LoadBalancerDelay time.Duration
 	// DrainTimeout is how long a drain may take; 0 means no limit.
 	DrainTimeout time.Duration
 	// OnDrainTimeout is "abort", "delete" or "reboot": what becomes of a drain that took longer.

@@ -172,6 +172,16 @@ func drainOptions(c *Config) group {
 			meaning: "How long to wait between taking the lock and the drain.",
 		},
 		{
+			name: "exclude-from-load-balancers", value: boolean(&c.ExcludeFromLoadBalancers), def: "false",
+			meaning: "Mark the node from the cordon to the uncordon with the label node.kubernetes.io/exclude-from-external-load-balancers, " +
+				"so that load balancers outside the cluster send it nothing.",
+		},
+		{
+			name: "load-balancer-delay", value: duration(&c.LoadBalancerDelay, 0), def: "0",
+			meaning: "How long to wait between the cordon and the first eviction, so that load balancers have taken note; it doesn't " +
+				"count against --drain-timeout.",
+		},
+		{
 			name: "drain-timeout", value: duration(&c.DrainTimeout, 0), def: "30m",
 			meaning: "How long a drain may take; 0 means no limit. --on-drain-timeout says what follows.",
 		},

@@ -84,6 +84,8 @@ func TestAccepted(t *testing.T) {
 		{"--order-by-label=rack", func(c *Config) { c.OrderByLabel = "rack" }},
 		{"--lock-group=9-a", func(c *Config) { c.LockGroup = "9-a" }},
 		{"--drain-delay=90s", func(c *Config) { c.DrainDelay = 90 * time.Second }},
+		{"--exclude-from-load-balancers", func(c *Config) { c.ExcludeFromLoadBalancers = true }},
+		{"--load-balancer-delay=45s", func(c *Config) { c.LoadBalancerDelay = 45 * time.Second }},
 		{"--on-drain-timeout=delete", func(c *Config) { c.OnDrainTimeout = "delete" }},
 		{"--drain-timeout=0", func(c *Config) { c.DrainTimeout = 0 }},
 		{"--drain-grace-period=0", func(c *Config) { c.DrainGracePeriod = 0 }},

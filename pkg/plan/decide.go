@@ -9,6 +9,10 @@ import (
 // Decide returns the next step for this node. It covers every combination of record, slot, boot ID
 // and wish, because a crash or a person can bring about any of them.
 func Decide(o Observation, p Policy, now time.Time) Action {
+	return marked(o, p, decide(o, p, now))
+}
+
+func decide(o Observation, p Policy, now time.Time) Action {
 	switch {
 	case !o.Node.Exists:
 		return refuse(o, fmt.Sprintf("There is no Node %s. Nothing is done until there is one.", o.Node.Name))
@@ -86,7 +90,7 @@ func required(o Observation, p Policy, now time.Time) Action {
 		return within(say(o, SlotTaken, fmt.Sprintf(
 			"Slot %s is taken; waiting the drain delay of %s before the cordon.", o.Slot.Name, p.DrainDelay), now), left)
 	}
-	return cordon(o, now)
+	return cordon(o, p, now)
 }
 
 // closedWhileInService handles everything that can hold a node back while it is not cordoned. A slot is
@@ -165,7 +169,11 @@ func draining(o Observation, p Policy, now time.Time) Action {
 		return grace(o, p, v, now)
 	}
 	if !o.Node.Unschedulable {
-		return cordon(o, now)
+		return cordon(o, p, now)
+	}
+	if left := o.Record.Since.Add(p.LoadBalancerDelay).Sub(now); left > 0 {
+		return within(say(o, Draining, fmt.Sprintf("Cordoned; waiting for the load balancers until %s, then the pods are evicted.",
+			stamp(o.Record.Since.Add(p.LoadBalancerDelay))), now), left)
 	}
 	doneSince := o.Pods.DoneSince
 	if o.Pods.Work != Done {
@@ -220,7 +228,7 @@ func rebooting(o Observation, p Policy, now time.Time) Action {
 func command(o Observation, p Policy, now time.Time) Action {
 	switch {
 	case !o.Node.Unschedulable && !o.Command.Doubt:
-		return cordon(o, now) // a person uncordoned it: there may be pods again
+		return cordon(o, p, now) // a person uncordoned it: there may be pods again
 	case o.Command.Work == Doubtful && now.Before(o.Record.LastAttempt.Add(p.CommandTimeout)):
 		again := o.Record.LastAttempt.Add(p.CommandTimeout)
 		return within(say(o, RebootIssued, fmt.Sprintf(

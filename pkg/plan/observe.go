@@ -34,6 +34,8 @@ type Node struct {
 	NotReadyMessage string
 	// BootID is the one that the kubelet reported last. Empty: it never did.
 	BootID string
+	// Labels and Annotations are the Node's own, and only to be read.
+	Labels, Annotations map[string]string
 	// Labelled is whether it has the label that says that a reboot is required.
 	Labelled bool
 	// Requests are the annotations on it that ask for a reboot, honoured or not.
@@ -162,8 +164,12 @@ const (
 // Policy is what the cluster's owner configured, as far as decisions need it. Durations of zero mean no
 // delay, except for DrainTimeout, where it means no limit.
 type Policy struct {
-	DrainDelay   time.Duration
-	DrainTimeout time.Duration
+	// Marks are what the Node carries while it is out.
+	Marks      []Mark
+	DrainDelay time.Duration
+	// LoadBalancerDelay is between the cordon and the first eviction. It doesn't count against DrainTimeout.
+	LoadBalancerDelay time.Duration
+	DrainTimeout      time.Duration
 	// OnDrainTimeout is what becomes of a drain that took longer than DrainTimeout.
 	OnDrainTimeout OnDrainTimeout
 	RebootDelay    time.Duration
@@ -222,6 +228,8 @@ type Action struct {
 	Message string
 	// Record is the one to write, where Do writes one.
 	Record Record
+	// Marks are the changes of labels and annotations that go into the same write as the record.
+	Marks []Change
 	// Delete is whether a drain deletes pods in place of evicting them.
 	Delete bool
 	// Again is how soon to look again, at the latest. Zero: whenever something changes.

@@ -179,8 +179,9 @@ func (w *world) policySetting(args []string) error {
 		return nil
 	}
 	settings := map[string]*time.Duration{
-		"command-timeout": &w.policy.CommandTimeout,
-		"drain-delay":     &w.policy.DrainDelay, "reboot-delay": &w.policy.RebootDelay, "settle-time": &w.policy.SettleTime,
+		"command-timeout":     &w.policy.CommandTimeout,
+		"load-balancer-delay": &w.policy.LoadBalancerDelay,
+		"drain-delay":         &w.policy.DrainDelay, "reboot-delay": &w.policy.RebootDelay, "settle-time": &w.policy.SettleTime,
 		"drain-timeout": &w.policy.DrainTimeout, "back-off-max": &w.policy.BackOffMax,
 	}
 	d, err := time.ParseDuration(args[1])

@@ -65,7 +65,7 @@ func free(reason Reason, message string) Action {
 
 // cordon announces the drain. A node that is cordoned already was so by a person, unless the record
 // says that we did it; a cordon that a person took off in mid-drain is put on again, as ours.
-func cordon(o Observation, now time.Time) Action {
+func cordon(o Observation, p Policy, now time.Time) Action {
 	r := o.Record
 	if r.Phase != Drain {
 		r = r.enter(Drain, Draining, now)
@@ -74,13 +74,17 @@ func cordon(o Observation, now time.Time) Action {
 	}
 	r.Reason, r.BootID, r.Slot, r.LeaseUID = Draining, o.BootID, o.Slot.Name, o.Slot.LeaseUID
 	r = r.asked(o)
-	msg := "Cordoned; evicting the pods."
+	next := "evicting the pods."
+	if p.LoadBalancerDelay > 0 {
+		next = fmt.Sprintf("waiting %s for the load balancers before the pods are evicted.", p.LoadBalancerDelay)
+	}
+	msg := "Cordoned; " + next
 	switch {
 	case !o.Node.Unschedulable:
 		r.Cordon = CordonOurs
 	case r.Cordon == CordonNone:
 		r.Cordon = CordonAdmin
-		msg = "Found cordoned, and stays so after the reboot; evicting the pods."
+		msg = "Found cordoned, and stays so after the reboot; " + next
 	}
 	return Action{Do: DoCordon, Reason: Draining, Message: msg, Record: r}
 }

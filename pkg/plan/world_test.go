@@ -181,6 +181,7 @@ func (w *world) act(o Observation, a Action) {
 		p.pods = DrainState{}
 	}
 	told := Told{Reason: a.Reason, Message: a.Message, At: w.now}
+	w.node.carry(a.Marks)
 	switch a.Do {
 	case DoWait:
 	case DoTell:
