@@ -67,7 +67,7 @@ type Rebooter interface {
 	String() string
 }
 
-// Parts is what an agent is made of. All fields but Circuit, CostlyGates, Events and DryRun must be set.
+// Parts is what an agent is made of. All fields but Circuit, CostlyGates, Daemons with BootedAt, Events and DryRun must be set.
 type Parts struct {
 	NodeName string
 	// Identity tells this process from any other agent that works, or worked, for the same node.
@@ -96,6 +96,9 @@ type Parts struct {
 	// Gates are asked on every look, by every node that waits; CostlyGates only under the slot.
 	Gates, CostlyGates []Gate
 	BootID             func() (string, error)
+	// Daemons reads the DaemonSets that are waited for after the reboot, by the time of the boot; nil: none is.
+	Daemons  *node.Daemons
+	BootedAt func() (time.Time, error)
 
 	Policy plan.Policy
 	// Period is how often to look when nothing wakes the loop.
@@ -123,6 +126,7 @@ type Agent struct {
 
 	slots   slots
 	circuit circuitWatch
+	daemons daemonWatch
 	claim   claim
 	drain   drainWork
 	command commandWork
@@ -158,6 +162,7 @@ func (a *Agent) Run(ctx context.Context) {
 	defer a.drain.stop()
 	defer a.slots.stop()
 	defer a.circuit.stop()
+	defer a.daemons.stop()
 	wg.Go(func() { a.self.Run(ctx) })
 	for _, s := range a.Sentinels {
 		if b, ok := s.(Beside); ok {
@@ -214,6 +219,7 @@ func (a *Agent) sleep(ctx context.Context, d time.Duration) {
 	case <-a.self.Changed():
 	case <-a.slots.changed():
 	case <-a.circuit.changed():
+	case <-a.daemons.changed():
 	}
 }
 

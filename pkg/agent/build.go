@@ -86,6 +86,8 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		Sentinels: asking,
 		Gates:     gates(c, check),
 		BootID:    machine.BootID,
+		Daemons:   daemons(c, client),
+		BootedAt:  bootedAt,
 		Policy:    policy(c),
 		Period:    c.Period,
 		DryRun:    c.DryRun,
@@ -134,6 +136,25 @@ func connect(c config.Config, version string, log logrus.FieldLogger) (kubernete
 	}
 	nodes := meta.Resource(corev1.SchemeGroupVersion.WithResource("nodes"))
 	return client, &fleet.Reader{Metadata: nodes, Nodes: client.CoreV1().Nodes(), OrderLabel: c.OrderByLabel}, nil
+}
+
+// daemons is nil if they aren't to be waited for.
+func daemons(c config.Config, client kubernetes.Interface) *node.Daemons {
+	if !c.WaitForDaemonSets {
+		return nil
+	}
+	hostname, _ := os.Hostname() // a pod's is its name, unless it is in the host's network: then it is waited for like any other
+	return &node.Daemons{
+		Pods: client.CoreV1().Pods(corev1.NamespaceAll), NodeName: c.NodeName, Selector: c.DaemonSetSelector, Self: c.Namespace + "/" + hostname,
+	}
+}
+
+func bootedAt() (time.Time, error) {
+	up, err := sentinel.Uptime{}.Up()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading how long the machine has been up: %w", err)
+	}
+	return time.Now().Add(-up), nil
 }
 
 func breaker(c config.Config, client kubernetes.Interface) *circuit.Breaker {

@@ -29,6 +29,8 @@ type memory struct {
 	// costly are the answers of the costly gates, costlyAt when they were given.
 	costly   []plan.Verdict
 	costlyAt time.Time
+	// daemons are of the same time.
+	daemons []plan.Daemon
 	// due is since when the step that is due goes out of service or to the reboot.
 	due time.Time
 	// dry stands in for the record and the condition, which a dry run doesn't write.
@@ -148,6 +150,9 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 		return o, errNotYet
 	}
 	o.Gates = a.ask(ctx, n, o)
+	if err := a.observeDaemons(ctx, &o); err != nil {
+		return o, err
+	}
 	o.HealthySince = a.healthySince(o)
 	o.Pods = a.drain.state()
 	o.Command = a.command.state(o.Record)
@@ -209,7 +214,7 @@ const (
 // askCostly asks the gates that only the node whose turn it is asks, or returns what they said not long ago.
 func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observation) []plan.Verdict {
 	if !plan.AskCostly(o.Record, o.Slot.Held) {
-		a.memory.costly = nil
+		a.memory.costly, a.memory.daemons = nil, nil
 		return nil
 	}
 	if a.memory.costly != nil && a.Now().Sub(a.memory.costlyAt) < min(costlyEvery, a.Period) {
@@ -221,6 +226,7 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 	if fleet.ControlPlane(n.Labels) {
 		verdicts = append(verdicts, a.askControlPlane(ctx, n, o.Record))
 	}
+	verdicts = append(verdicts, a.askDaemons(ctx)...)
 	for i := range verdicts {
 		verdicts[i].Costly = true
 	}

@@ -112,6 +112,10 @@ type Config struct {
 
 	// SteadyTime is how long the node must be Ready without a break before it is uncordoned.
 	SteadyTime time.Duration
+	// WaitForDaemonSets holds the uncordon until the pods of DaemonSets are ready; DaemonSetSelector is a label selector for the
+	// pods that count, "" means all.
+	WaitForDaemonSets bool
+	DaemonSetSelector string
 	// SettleTime is how long the slot is held after the uncordon. The longer of SettleTime and
 	// LockReleaseDelay counts.
 	SettleTime time.Duration

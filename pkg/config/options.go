@@ -276,6 +276,14 @@ func afterOptions(c *Config) group {
 			meaning: "How long the node must be Ready without a break before it is uncordoned.",
 		},
 		{
+			name: "wait-for-daemonsets", value: boolean(&c.WaitForDaemonSets), def: "true",
+			meaning: "Uncordon the node only when its DaemonSets' pods are ready too, but for those that were not before.",
+		},
+		{
+			name: "daemonset-selector", value: labelSelector(&c.DaemonSetSelector), defText: "all pods",
+			meaning: "Wait only for DaemonSets' pods whose labels match this selector.",
+		},
+		{
 			name: "settle-time", value: duration(&c.SettleTime, 0), def: "0",
 			meaning: "How long to keep the lock after the uncordon.",
 		},

@@ -292,12 +292,7 @@ func recovering(o Observation, p Policy, now time.Time) Action {
 		r.Cordon = CordonNone // whoever cordons it from now on is a person
 		return write(r, "Rebooted; somebody uncordoned the node before it was known to be healthy.")
 	}
-	if o.HealthySince.IsZero() {
-		msg := "Rebooted; the Node is not Ready yet: " + o.Node.NotReadyMessage
-		if o.Node.Ready {
-			msg = "Rebooted; the kubelet has not reported since."
-		}
-		a := say(o, NotReadyAfterReboot, msg, now)
+	if a, waits := unhealthy(o, now); waits {
 		left := o.Record.Since.Add(p.RebootTimeout).Sub(now)
 		switch {
 		case o.Record.Attempts == 0: // nothing that rebootd did
@@ -317,6 +312,25 @@ func recovering(o Observation, p Policy, now time.Time) Action {
 		msg = "Rebooted and healthy. It was cordoned before rebootd came, so it stays cordoned."
 	}
 	return uncordon(r.enter(Settle, Uncordoned, now), Uncordoned, msg)
+}
+
+// unhealthy says what is still missing on a node that has rebooted.
+func unhealthy(o Observation, now time.Time) (Action, bool) {
+	if o.HealthySince.IsZero() {
+		msg := "Rebooted; the Node is not Ready yet: " + o.Node.NotReadyMessage
+		if o.Node.Ready {
+			msg = "Rebooted; the kubelet has not reported since."
+		}
+		return say(o, NotReadyAfterReboot, msg, now), true
+	}
+	if o.DaemonsError != "" {
+		return say(o, GateError, fmt.Sprintf("Rebooted and Ready; whether the DaemonSets' pods are ready too can't be known (--wait-for-daemonsets): %s",
+			o.DaemonsError), now), true
+	}
+	if pods := unready(o); pods != "" {
+		return say(o, NotReadyAfterReboot, fmt.Sprintf("Rebooted and Ready; these DaemonSets' pods are not: %s.", pods), now), true
+	}
+	return Action{}, false
 }
 
 // settling: in service again, the slot still held, so that the next node waits until this one has settled.

@@ -14,10 +14,15 @@ type Observation struct {
 	BootIDError string
 	Wanted      Wanted
 	// Gates holds the verdict of every gate that was asked. [AskCostly] says when the costly ones are.
-	Gates   []Verdict
-	Slot    Slot
-	Pods    DrainState
-	Command CommandState
+	Gates []Verdict
+	Slot  Slot
+	Pods  DrainState
+	// Daemons are the DaemonSets that have a pod on this node: while costly gates are asked, and in Recovering. DaemonsError
+	// is set in Recovering when they can't be known. BootedAt is when the machine booted, in Recovering only.
+	Daemons      []Daemon
+	DaemonsError string
+	BootedAt     time.Time
+	Command      CommandState
 	// HealthySince is since when [Healthy] has been true without a break, as far as this process saw.
 	// Zero: it isn't.
 	HealthySince time.Time

@@ -110,6 +110,8 @@ func (w *world) do(verb string, args []string, tell func(string)) error {
 		if arg == "unreadable" {
 			w.slotErr = "The slots can't be read: no answer."
 		}
+	case "daemon":
+		w.daemon(args[0], args[1:])
 	case "pods":
 		w.podsStuck, w.pdb = args[0] == "stuck", arg == "stuck pdb"
 	case "reboot":
@@ -141,6 +143,18 @@ func (w *world) request(verb, arg string) {
 		kept = append(kept, Request{Text: arg, Now: now})
 	}
 	w.node.Requests = kept
+}
+
+// daemon reads "NAME ready" or "NAME WHY": the kubelet has started its pod anew, and so it is.
+func (w *world) daemon(name string, so []string) {
+	d := Daemon{Name: name, Ready: so[0] == "ready", Why: strings.Join(so, " "), Started: w.now, Containers: fmt.Sprintf("at-%d", w.now.Unix())}
+	for i := range w.daemons {
+		if w.daemons[i].Name == name {
+			w.daemons[i] = d
+			return
+		}
+	}
+	w.daemons = append(w.daemons, d)
 }
 
 func (w *world) nodeSetting(arg string) {

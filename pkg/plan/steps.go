@@ -67,6 +67,9 @@ func free(reason Reason, message string) Action {
 // says that we did it; a cordon that a person took off in mid-drain is put on again, as ours.
 func cordon(o Observation, p Policy, now time.Time) Action {
 	r := o.Record
+	if !r.Out() {
+		r = r.watched(o.Daemons)
+	}
 	if r.Phase != Drain {
 		r = r.enter(Drain, Draining, now)
 		r.OutSince, r.Attempts, r.Failed = now, 0, false
@@ -103,7 +106,7 @@ func uncordon(r Record, reason Reason, message string) Action {
 func attempt(o Observation, message string, now time.Time) Action {
 	r := o.Record
 	if r.Phase != Rebooting {
-		r = r.enter(Rebooting, RebootIssued, now)
+		r = r.watched(o.Daemons).enter(Rebooting, RebootIssued, now)
 	}
 	r = r.asked(o)
 	r.Reason = RebootIssued

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -155,4 +156,45 @@ func TestLoadBalancerDelay(t *testing.T) {
 		t.Errorf("gone %s after the cordon", took)
 	}
 	m.back(1)
+}
+
+// After the reboot the pods of DaemonSets that were ready before must be ready again, by news and not by what was said before it.
+func TestDaemonSetsAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	f := shared(t)
+	m := f.machine(t, f.namespace(t), "network")
+	m.deadDaemons = true
+	cni, broken := m.daemon("cni"), m.daemon("broken")
+	m.container(broken, "ErrImagePull")
+	m.require()
+	p := m.power(func() *process { return m.agent() })
+	m.says(plan.NotReadyAfterReboot, m.namespace+"/cni (the kubelet has not reported on it since the reboot)")
+	if text := condition(m.node()).Message; strings.Contains(text, "broken") {
+		t.Errorf("it waits for what was not ready before: %s", text)
+	}
+	m.container(cni, "CrashLoopBackOff")
+	m.says(plan.NotReadyAfterReboot, m.namespace+"/cni (container c: CrashLoopBackOff)")
+	p.restart(func() *process { return m.agent() })
+	always(t, 3*time.Second, "out of service, slot held", func() bool { return m.cordoned() && m.holds() && m.phase() == plan.Recovering })
+	m.container(cni, "")
+	m.back(1)
+	if len(m.record().Daemons) != 0 {
+		t.Errorf("the record still knows them: %s", m.record())
+	}
+}
+
+func TestDaemonSetsNeedNotBeWaitedFor(t *testing.T) {
+	t.Parallel()
+	f := shared(t)
+	for name, flag := range map[string]string{"none": "--wait-for-daemonsets=false", "not this one": "--daemonset-selector=app!=cni"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := f.machine(t, f.namespace(t), "impatient")
+			m.deadDaemons = true
+			m.daemon("cni")
+			m.require()
+			m.power(func() *process { return m.agent(flag) })
+			m.back(1)
+		})
+	}
 }
