@@ -79,7 +79,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		MaxUnavailable: c.MaxUnavailable.Of,
 		LockGroup:      c.LockGroup, LockGroupLabel: c.LockGroupLabel, OrderLabel: c.OrderByLabel, Fleet: others,
 		Drainer: drain.New(client, drain.Options{
-			NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector,
+			NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector, LastSelector: c.DrainLastSelector,
 			SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout,
 		}, log),
 		Rebooter:  rebooter,

@@ -79,6 +79,8 @@ type Config struct {
 	DrainGracePeriod int
 	// DrainPodSelector is a label selector for the pods to drain; "" means all.
 	DrainPodSelector string
+	// DrainLastSelector is a label selector for the pods that go when all others are gone; "" means none.
+	DrainLastSelector string
 	// SkipWaitForDeleteTimeout is in seconds: the drain doesn't wait for pods that have been
 	// deleting for longer; 0 means it waits for all.
 	SkipWaitForDeleteTimeout int

@@ -200,6 +200,11 @@ func drainOptions(c *Config) group {
 			meaning: "Drain only pods whose labels match this selector.",
 		},
 		{
+			name: "drain-last-selector", value: labelSelector(&c.DrainLastSelector), defText: "none",
+			meaning: "Leave pods whose labels match this selector alone until all others are gone: storage daemons, or volume plugins that " +
+				"are no DaemonSet.",
+		},
+		{
 			name: "skip-wait-for-delete-timeout", def: "0",
 			value: number(&c.SkipWaitForDeleteTimeout, "seconds", 0),
 			meaning: "Don't wait for pods that have been deleting for longer than this many seconds; " +
