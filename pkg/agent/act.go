@@ -35,7 +35,7 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	tale := node.Tale{Wanted: o.Wanted.Answer, Reason: step.Reason, Message: step.Message}
+	tale := node.Tale{Wanted: o.Wanted.Answer, Reason: step.Reason, Message: step.Message, Marks: step.Marks}
 	switch step.Do {
 	case plan.DoTake, plan.DoFree:
 		if a.doubtful == n.ResourceVersion {

@@ -68,7 +68,7 @@ type Rebooter interface {
 	String() string
 }
 
-// Parts is what an agent is made of. All fields but Pause, Pods, Circuit, CostlyGates, HealthyGates, Events and DryRun must be set.
+// Parts is what an agent is made of. All fields but Pause, Pods, Circuit, CostlyGates, HealthyGates, Daemons with BootedAt, Events and DryRun must be set.
 type Parts struct {
 	NodeName string
 	// Identity tells this process from any other agent that works, or worked, for the same node.
@@ -103,6 +103,9 @@ type Parts struct {
 	// HealthyGates are asked after the reboot and the settle time; all must be open before the slot is freed.
 	HealthyGates []Gate
 	BootID       func() (string, error)
+	// Daemons reads the DaemonSets that are waited for after the reboot, by the time of the boot; nil: none is.
+	Daemons  *node.Daemons
+	BootedAt func() (time.Time, error)
 
 	Policy plan.Policy
 	// Period is how often to look when nothing wakes the loop.
@@ -132,6 +135,7 @@ type Agent struct {
 	circuit *watched[*corev1.ConfigMap]
 	pause   *watched[*corev1.ConfigMap]
 	pods    *watched[*metav1.PartialObjectMetadata]
+	daemons mirror.Needed[*corev1.Pod]
 	claim   claim
 	drain   drainWork
 	command commandWork
@@ -183,6 +187,7 @@ func (a *Agent) Run(ctx context.Context) {
 	defer a.pause.stop()
 	defer a.pods.stop()
 	defer a.healthy.stop()
+	defer a.daemons.Stop()
 	wg.Go(func() { a.self.Run(ctx) })
 	wg.Go(func() { a.Tell.Run(ctx) })
 	for _, s := range a.Sentinels {

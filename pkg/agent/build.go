@@ -90,13 +90,14 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		MaxUnavailable: c.MaxUnavailable.Of,
 		LockGroup:      c.LockGroup, LockGroupLabel: c.LockGroupLabel, OrderLabel: c.OrderByLabel, Fleet: others,
 		Drainer: drain.New(client, drain.Options{
-			NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector,
+			NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector, LastSelector: c.DrainLastSelector,
 			SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout, Hold: pods.Why,
 		}, log),
 		Rebooter:  rebooter,
 		Sentinels: asking,
 		Gates:     gates(c, check), CostlyGates: costly, HealthyGates: healthy,
-		BootID: machine.BootID,
+		BootID:  machine.BootID,
+		Daemons: daemons(c, client), BootedAt: bootedAt,
 		Policy: policy(c),
 		Period: c.Period,
 		DryRun: c.DryRun,
@@ -159,6 +160,25 @@ func blockingPods(c config.Config, pods gate.Metadata) (gate.Pods, error) {
 	return p, nil
 }
 
+// daemons is nil if they aren't to be waited for.
+func daemons(c config.Config, client kubernetes.Interface) *node.Daemons {
+	if !c.WaitForDaemonSets {
+		return nil
+	}
+	hostname, _ := os.Hostname() // a pod's is its name, unless it is in the host's network: then it is waited for like any other
+	return &node.Daemons{
+		Pods: client.CoreV1().Pods(corev1.NamespaceAll), NodeName: c.NodeName, Selector: c.DaemonSetSelector, Self: c.Namespace + "/" + hostname,
+	}
+}
+
+func bootedAt() (time.Time, error) {
+	up, err := sentinel.Uptime{}.Up()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading how long the machine has been up: %w", err)
+	}
+	return time.Now().Add(-up), nil
+}
+
 func breaker(c config.Config, client kubernetes.Interface) *circuit.Breaker {
 	if c.FailureThreshold == 0 {
 		return nil
@@ -216,13 +236,19 @@ func identity(machine *host.Host) string {
 func gates(c config.Config, check func() error) []Gate {
 	return []Gate{
 		gate.Hold{Annotation: node.HoldAnnotation},
+		gate.Autoscaler{},
 		gate.Window{Schedule: c.Schedule(), Margin: c.WindowMargin, Annotation: node.StateAnnotation, Now: time.Now},
 		gate.Command{Check: check},
 	}
 }
 
 func policy(c config.Config) plan.Policy {
+	marks := plan.ForAutoscalers()
+	if c.ExcludeFromLoadBalancers {
+		marks = append(marks, plan.ForLoadBalancers())
+	}
 	return plan.Policy{
+		Marks: marks, LoadBalancerDelay: c.LoadBalancerDelay,
 		DrainDelay: c.DrainDelay, DrainTimeout: c.DrainTimeout, OnDrainTimeout: plan.OnDrainTimeout(c.OnDrainTimeout),
 		RebootDelay: c.RebootDelay, RebootTimeout: c.RebootTimeout, RebootAttempts: c.RebootAttempts, CommandTimeout: c.CommandTimeout, RetryDelay: 10 * time.Second,
 		SteadyTime: c.SteadyTime, SettleTime: max(c.SettleTime, c.LockReleaseDelay),

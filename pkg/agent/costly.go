@@ -24,7 +24,7 @@ const (
 // yet from the gates that are asked beside the loop.
 func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observation) ([]plan.Verdict, error) {
 	if !plan.AskCostly(o) {
-		a.memory.costly, a.memory.answers = nil, answers{}
+		a.memory.costly, a.memory.answers, a.memory.daemons = nil, answers{}, nil
 		a.inquiry.forget()
 		return nil, nil
 	}
@@ -56,6 +56,7 @@ func (a *Agent) askCluster(ctx context.Context, n *corev1.Node, o plan.Observati
 	if fleet.ControlPlane(n.Labels) {
 		verdicts = append(verdicts, a.askControlPlane(ctx, n, o.Record))
 	}
+	verdicts = append(verdicts, a.askDaemons(ctx)...)
 	for i := range verdicts {
 		verdicts[i].Costly = true
 	}

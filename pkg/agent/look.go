@@ -34,6 +34,8 @@ type memory struct {
 	disruptingSince time.Time
 	// liveAt is when the gates whose objects are watched were last asked by what is read consistently.
 	liveAt time.Time
+	// daemons are of the same time.
+	daemons []plan.Daemon
 	// due is since when the step that is due goes out of service or to the reboot.
 	due time.Time
 	// dry stands in for the record and the condition, which a dry run doesn't write.
@@ -159,6 +161,9 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 	}
 	if o.Gates, err = a.ask(ctx, n, o); err != nil {
 		a.why.Store(err.Error())
+		return o, err
+	}
+	if err := a.observeDaemons(ctx, &o); err != nil {
 		return o, err
 	}
 	o.HealthySince = a.healthySince(o)

@@ -91,6 +91,12 @@ func (d *drainWork) stop() {
 
 func progress(p drain.Progress) string {
 	text := fmt.Sprintf("%d of %d pods are gone.", p.Gone, p.Total)
+	switch p.Round {
+	case 1:
+		text += fmt.Sprintf(" Round 1 of 2; %d are left for the end (--drain-last-selector).", p.Last)
+	case 2:
+		text += " Round 2 of 2, those left for the end (--drain-last-selector)."
+	}
 	const named = 3
 	var inTheWay []string
 	for _, o := range p.Obstacles {

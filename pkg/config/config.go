@@ -91,6 +91,10 @@ type Config struct {
 
 	// DrainDelay is the wait between taking the lock and the drain.
 	DrainDelay time.Duration
+	// ExcludeFromLoadBalancers marks a node that is out for external load balancers.
+	ExcludeFromLoadBalancers bool
+	// LoadBalancerDelay is the wait between the cordon and the first eviction.
+	LoadBalancerDelay time.Duration
 	// DrainTimeout is how long a drain may take; 0 means no limit.
 	DrainTimeout time.Duration
 	// OnDrainTimeout is "abort", "delete" or "reboot": what becomes of a drain that took longer.
@@ -99,6 +103,8 @@ type Config struct {
 	DrainGracePeriod int
 	// DrainPodSelector is a label selector for the pods to drain; "" means all.
 	DrainPodSelector string
+	// DrainLastSelector is a label selector for the pods that go when all others are gone; "" means none.
+	DrainLastSelector string
 	// SkipWaitForDeleteTimeout is in seconds: the drain doesn't wait for pods that have been
 	// deleting for longer; 0 means it waits for all.
 	SkipWaitForDeleteTimeout int
@@ -132,6 +138,10 @@ type Config struct {
 
 	// SteadyTime is how long the node must be Ready without a break before it is uncordoned.
 	SteadyTime time.Duration
+	// WaitForDaemonSets holds the uncordon until the pods of DaemonSets are ready; DaemonSetSelector is a label selector for the
+	// pods that count, "" means all.
+	WaitForDaemonSets bool
+	DaemonSetSelector string
 	// SettleTime is how long the slot is held after the uncordon. The longer of SettleTime and
 	// LockReleaseDelay counts.
 	SettleTime time.Duration

@@ -191,6 +191,16 @@ func drainOptions(c *Config) group {
 			meaning: "How long to wait between taking the lock and the drain.",
 		},
 		{
+			name: "exclude-from-load-balancers", value: boolean(&c.ExcludeFromLoadBalancers), def: "false",
+			meaning: "Mark the node from the cordon to the uncordon with the label node.kubernetes.io/exclude-from-external-load-balancers, " +
+				"so that load balancers outside the cluster send it nothing.",
+		},
+		{
+			name: "load-balancer-delay", value: duration(&c.LoadBalancerDelay, 0), def: "0",
+			meaning: "How long to wait between the cordon and the first eviction, so that load balancers have taken note; it doesn't " +
+				"count against --drain-timeout.",
+		},
+		{
 			name: "drain-timeout", value: duration(&c.DrainTimeout, 0), def: "30m",
 			meaning: "How long a drain may take; 0 means no limit. --on-drain-timeout says what follows.",
 		},
@@ -207,6 +217,11 @@ func drainOptions(c *Config) group {
 		{
 			name: "drain-pod-selector", value: labelSelector(&c.DrainPodSelector), defText: "all pods",
 			meaning: "Drain only pods whose labels match this selector.",
+		},
+		{
+			name: "drain-last-selector", value: labelSelector(&c.DrainLastSelector), defText: "none",
+			meaning: "Leave pods whose labels match this selector alone until all others are gone: storage daemons, or volume plugins that " +
+				"are no DaemonSet.",
 		},
 		{
 			name: "skip-wait-for-delete-timeout", def: "0",
@@ -283,6 +298,14 @@ func afterOptions(c *Config) group {
 		{
 			name: "steady-time", value: duration(&c.SteadyTime, 0), def: "10s",
 			meaning: "How long the node must be Ready without a break before it is uncordoned.",
+		},
+		{
+			name: "wait-for-daemonsets", value: boolean(&c.WaitForDaemonSets), def: "true",
+			meaning: "Uncordon the node only when its DaemonSets' pods are ready too, but for those that were not before.",
+		},
+		{
+			name: "daemonset-selector", value: labelSelector(&c.DaemonSetSelector), defText: "all pods",
+			meaning: "Wait only for DaemonSets' pods whose labels match this selector.",
 		},
 		{
 			name: "settle-time", value: duration(&c.SettleTime, 0), def: "0",

@@ -45,6 +45,10 @@ func rules(c *Config) []rule {
 			fmt.Sprintf("%s needs a --drain-timeout above 0, or no drain ever takes too long", c.OnDrainTimeout),
 		},
 		{
+			[]string{"daemonset-selector", "wait-for-daemonsets"}, c.DaemonSetSelector != "" && !c.WaitForDaemonSets,
+			"says which are waited for, but --wait-for-daemonsets=false waits for none",
+		},
+		{
 			[]string{"reboot-command", "reboot-method"}, c.RebootMethod == "command" && c.RebootCommand == "",
 			"must not be empty while --reboot-method is command",
 		},

@@ -42,9 +42,19 @@ func other(n *corev1.Node) plan.Other {
 	record, err := plan.ParseRecord(n.Annotations[stateAnnotation])
 	idle := err == nil && (record.Phase == plan.Idle || record.Phase == "")
 	return plan.Other{
-		Name: n.Name, Ready: ready(n), Unschedulable: n.Spec.Unschedulable,
+		Name: n.Name, Ready: ready(n), Unschedulable: n.Spec.Unschedulable || leaving(n),
 		ControlPlane: ControlPlane(n.Labels), Busy: !idle,
 	}
+}
+
+// leaving: whoever is about to remove a Node keeps pods off it, cordoned or not.
+func leaving(n *corev1.Node) bool {
+	var taints []plan.Taint
+	for _, t := range n.Spec.Taints {
+		taints = append(taints, plan.Taint{Key: t.Key, Value: t.Value})
+	}
+	_, sign := plan.Removed(taints)
+	return n.DeletionTimestamp != nil || sign != ""
 }
 
 func ready(n *corev1.Node) bool {

@@ -13,11 +13,14 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// Tale is what the Node is to say to people: the condition, and the label that goes with it.
+// Tale is what the Node is to say: to people in the condition, and in the label that goes with it; to other programs in
+// its marks.
 type Tale struct {
 	Wanted  plan.Answer
 	Reason  plan.Reason
 	Message string
+	// Marks are changes of labels and annotations. Tell leaves them out.
+	Marks []plan.Change
 }
 
 // Writer writes to one Node. Each write is made on the version of the Node that it was decided on, and fails with a
@@ -80,13 +83,24 @@ func on(n *corev1.Node) map[string]any {
 
 func (w *Writer) metadata(n *corev1.Node, r plan.Record, t Tale) map[string]any {
 	meta := on(n)
-	meta["annotations"] = map[string]any{StateAnnotation: r.String()}
+	annotations, labels := map[string]any{StateAnnotation: r.String()}, map[string]any{}
 	switch t.Wanted {
 	case plan.Yes:
-		meta["labels"] = map[string]any{RequiredLabel: "true"}
+		labels[RequiredLabel] = "true"
 	case plan.No:
-		meta["labels"] = map[string]any{RequiredLabel: nil}
+		labels[RequiredLabel] = nil
 	case plan.Unknown: // the label stays as it is
+	}
+	for _, c := range t.Marks {
+		if c.Kind == plan.Label {
+			labels[c.Key] = c.Value
+		} else {
+			annotations[c.Key] = c.Value
+		}
+	}
+	meta["annotations"] = annotations
+	if len(labels) > 0 {
+		meta["labels"] = labels
 	}
 	return meta
 }

@@ -86,6 +86,15 @@ func TestWriter(t *testing.T) {
 	}
 	call(w.Tell(t.Context(), n, Tale{Wanted: plan.Yes}))
 	check("tell", map[string]any{"metadata|annotations": "absent"})
+
+	one := "1"
+	marks := []plan.Change{{Kind: plan.Label, Key: "l", Value: &one}, {Kind: plan.Annotation, Key: "a"}}
+	call(w.Cordon(t.Context(), n, record, Tale{Wanted: plan.Yes, Marks: marks}))
+	check("marks", map[string]any{
+		"metadata|labels|l": "1", "metadata|annotations|a": nil, "metadata|annotations|" + StateAnnotation: record.String(), "metadata|labels|" + RequiredLabel: "true",
+	})
+	call(w.Write(t.Context(), n, record, Tale{Wanted: plan.Unknown, Marks: marks}))
+	check("marks of an administrator's cordon", map[string]any{"metadata|labels|l": "1", "metadata|annotations|a": nil, "metadata|labels|" + RequiredLabel: "absent"})
 }
 
 func condition(t *testing.T, c *captured) corev1.NodeCondition {

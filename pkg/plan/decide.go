@@ -9,6 +9,10 @@ import (
 // Decide returns the next step for this node. It covers every combination of record, slot, boot ID
 // and wish, because a crash or a person can bring about any of them.
 func Decide(o Observation, p Policy, now time.Time) Action {
+	return marked(o, p, decide(o, p, now))
+}
+
+func decide(o Observation, p Policy, now time.Time) Action {
 	switch {
 	case !o.Node.Exists:
 		return refuse(o, fmt.Sprintf("There is no Node %s. Nothing is done until there is one.", o.Node.Name))
@@ -86,7 +90,7 @@ func required(o Observation, p Policy, now time.Time) Action {
 		return within(say(o, SlotTaken, fmt.Sprintf(
 			"Slot %s is taken; waiting the drain delay of %s before the cordon.", o.Slot.Name, p.DrainDelay), now), left)
 	}
-	return cordon(o, now)
+	return cordon(o, p, now)
 }
 
 // closedWhileInService handles everything that can hold a node back while it is not cordoned. A slot is
@@ -165,7 +169,11 @@ func draining(o Observation, p Policy, now time.Time) Action {
 		return grace(o, p, v, now)
 	}
 	if !o.Node.Unschedulable {
-		return cordon(o, now)
+		return cordon(o, p, now)
+	}
+	if left := o.Record.Since.Add(p.LoadBalancerDelay).Sub(now); left > 0 {
+		return within(say(o, Draining, fmt.Sprintf("Cordoned; waiting for the load balancers until %s, then the pods are evicted.",
+			stamp(o.Record.Since.Add(p.LoadBalancerDelay))), now), left)
 	}
 	doneSince := o.Pods.DoneSince
 	if o.Pods.Work != Done {
@@ -220,7 +228,7 @@ func rebooting(o Observation, p Policy, now time.Time) Action {
 func command(o Observation, p Policy, now time.Time) Action {
 	switch {
 	case !o.Node.Unschedulable && !o.Command.Doubt:
-		return cordon(o, now) // a person uncordoned it: there may be pods again
+		return cordon(o, p, now) // a person uncordoned it: there may be pods again
 	case o.Command.Work == Doubtful && now.Before(o.Record.LastAttempt.Add(p.CommandTimeout)):
 		again := o.Record.LastAttempt.Add(p.CommandTimeout)
 		return within(say(o, RebootIssued, fmt.Sprintf(
@@ -284,12 +292,7 @@ func recovering(o Observation, p Policy, now time.Time) Action {
 		r.Cordon = CordonNone // whoever cordons it from now on is a person
 		return write(r, "Rebooted; somebody uncordoned the node before it was known to be healthy.")
 	}
-	if o.HealthySince.IsZero() {
-		msg := "Rebooted; the Node is not Ready yet: " + o.Node.NotReadyMessage
-		if o.Node.Ready {
-			msg = "Rebooted; the kubelet has not reported since."
-		}
-		a := say(o, NotReadyAfterReboot, msg, now)
+	if a, waits := unhealthy(o, now); waits {
 		left := o.Record.Since.Add(p.RebootTimeout).Sub(now)
 		switch {
 		case o.Record.Attempts == 0: // nothing that rebootd did
@@ -311,6 +314,25 @@ func recovering(o Observation, p Policy, now time.Time) Action {
 	return uncordon(r.enter(Settle, Uncordoned, now), Uncordoned, msg)
 }
 
+// unhealthy says what is still missing on a node that has rebooted.
+func unhealthy(o Observation, now time.Time) (Action, bool) {
+	if o.HealthySince.IsZero() {
+		msg := "Rebooted; the Node is not Ready yet: " + o.Node.NotReadyMessage
+		if o.Node.Ready {
+			msg = "Rebooted; the kubelet has not reported since."
+		}
+		return say(o, NotReadyAfterReboot, msg, now), true
+	}
+	if o.DaemonsError != "" {
+		return say(o, GateError, fmt.Sprintf("Rebooted and Ready; whether the DaemonSets' pods are ready too can't be known (--wait-for-daemonsets): %s",
+			o.DaemonsError), now), true
+	}
+	if pods := unready(o); pods != "" {
+		return say(o, NotReadyAfterReboot, fmt.Sprintf("Rebooted and Ready; these DaemonSets' pods are not: %s.", pods), now), true
+	}
+	return Action{}, false
+}
+
 // settling: in service again, the slot still held, so that the next node waits until this one has settled.
 func settling(o Observation, p Policy, now time.Time) Action {
 	if !o.Node.Ready {
@@ -320,7 +342,7 @@ func settling(o Observation, p Policy, now time.Time) Action {
 		return within(say(o, Settling, fmt.Sprintf(
 			"In service again; the slot is held until %s, so that the next node waits.", stamp(o.Record.Since.Add(p.SettleTime))), now), left)
 	}
-	if v, closed := unhealthy(o); closed {
+	if v, closed := unsettled(o); closed {
 		return say(o, v.Reason, fmt.Sprintf("In service again, but slot %s is kept, so that the next node waits. %s "+
 			"To let the next node go all the same, delete the Lease %s.", o.Record.Slot, v.Message, o.Record.Slot), now)
 	}

@@ -7,7 +7,9 @@ import (
 )
 
 // drainEnd is when a drain has taken too long.
-func drainEnd(r Record, p Policy) time.Time { return r.Since.Add(p.DrainTimeout) }
+func drainEnd(r Record, p Policy) time.Time {
+	return r.Since.Add(p.LoadBalancerDelay + p.DrainTimeout)
+}
 
 // evicting lets the drain go on while pods are left. From the timeout on it deletes them, if that was asked for, and for as
 // long again.

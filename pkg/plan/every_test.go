@@ -28,6 +28,7 @@ func TestEveryCombination(t *testing.T) {
 				o := situationOf(phase, axes, situation)
 				p := newWorld().policy
 				p.RebootDelay, p.DrainDelay, p.SettleTime = time.Minute, time.Minute, time.Minute
+				p.Marks = append(ForAutoscalers(), ForLoadBalancers())
 				combinations++
 				if wrong := judge(o, Decide(o, p, start())); len(wrong) > 0 && failures < 5 {
 					failures++
@@ -65,6 +66,11 @@ func situationOf(phase Phase, axes []axis, situation []int) Observation {
 	}
 	if phase == "" {
 		o.Record = Record{}
+	}
+	if o.Record.Out() { // one mark was set on what was there before; the others weren't configured then
+		m, was := ForAutoscalers()[0], "false"
+		m.Was = &was
+		o.Record.Marks, o.Node.Annotations = []Mark{m}, map[string]string{m.Key: m.Value}
 	}
 	for i, a := range axes {
 		a.set(&o, situation[i])
@@ -264,7 +270,33 @@ func judge(o Observation, a Action) []string {
 		must(r.Cordon == CordonOurs || o.Record.Cordon != CordonOurs, "gives its own cordon away")
 	default:
 	}
-	return append(wrong, judgeRecord(o, a)...)
+	return append(append(wrong, judgeRecord(o, a)...), judgeMarks(o, a)...)
+}
+
+// judgeMarks: they come with the cordon and go with the first write that ends being out.
+func judgeMarks(o Observation, a Action) []string {
+	var want int
+	switch was, r := o.Record.Marks, a.Record; {
+	case a.Do == DoCordon:
+		want = 3 - len(was)
+		if len(r.Marks) != 3 || len(was) > 0 && r.Marks[0] != was[0] {
+			return []string{fmt.Sprintf("cordons with marks %+v", r.Marks)}
+		}
+	case a.Do != DoWrite && a.Do != DoUncordon:
+	case r.Out():
+		if !slices.Equal(r.Marks, was) {
+			return []string{"forgets its marks"}
+		}
+	default:
+		want = len(was)
+		if len(r.Marks) > 0 || want > 0 && *a.Marks[0].Value != *was[0].Was {
+			return []string{"does not put back what its marks replaced"}
+		}
+	}
+	if len(a.Marks) != want {
+		return []string{fmt.Sprintf("changes marks: %+v", a.Marks)}
+	}
+	return nil
 }
 
 // holdsBack is whether anything does: a gate that a request-now doesn't go past, or a wish that can't be known.

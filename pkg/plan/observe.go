@@ -15,10 +15,15 @@ type Observation struct {
 	Wanted      Wanted
 	// Gates holds the verdict of every gate that was asked. [AskCostly] says when the costly ones are, [AskHealthy] when those
 	// are, and then only those, that tell whether the cluster is well again after the reboot.
-	Gates   []Verdict
-	Slot    Slot
-	Pods    DrainState
-	Command CommandState
+	Gates []Verdict
+	Slot  Slot
+	Pods  DrainState
+	// Daemons are the DaemonSets that have a pod on this node: while costly gates are asked, and in Recovering. DaemonsError
+	// is set in Recovering when they can't be known. BootedAt is when the machine booted, in Recovering only.
+	Daemons      []Daemon
+	DaemonsError string
+	BootedAt     time.Time
+	Command      CommandState
 	// HealthySince is since when [Healthy] has been true without a break, as far as this process saw.
 	// Zero: it isn't.
 	HealthySince time.Time
@@ -35,6 +40,8 @@ type Node struct {
 	NotReadyMessage string
 	// BootID is the one that the kubelet reported last. Empty: it never did.
 	BootID string
+	// Labels and Annotations are the Node's own, and only to be read.
+	Labels, Annotations map[string]string
 	// Labelled is whether it has the label that says that a reboot is required.
 	Labelled bool
 	// Requests are the annotations on it that ask for a reboot, honoured or not.
@@ -165,8 +172,12 @@ const (
 // Policy is what the cluster's owner configured, as far as decisions need it. Durations of zero mean no
 // delay, except for DrainTimeout, where it means no limit.
 type Policy struct {
-	DrainDelay   time.Duration
-	DrainTimeout time.Duration
+	// Marks are what the Node carries while it is out.
+	Marks      []Mark
+	DrainDelay time.Duration
+	// LoadBalancerDelay is between the cordon and the first eviction. It doesn't count against DrainTimeout.
+	LoadBalancerDelay time.Duration
+	DrainTimeout      time.Duration
 	// OnDrainTimeout is what becomes of a drain that took longer than DrainTimeout.
 	OnDrainTimeout OnDrainTimeout
 	RebootDelay    time.Duration
@@ -225,6 +236,8 @@ type Action struct {
 	Message string
 	// Record is the one to write, where Do writes one.
 	Record Record
+	// Marks are the changes of labels and annotations that go into the same write as the record.
+	Marks []Change
 	// Delete is whether a drain deletes pods in place of evicting them.
 	Delete bool
 	// Again is how soon to look again, at the latest. Zero: whenever something changes.

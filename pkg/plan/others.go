@@ -7,8 +7,9 @@ import (
 
 // Other is what a node knows of another one of its lock group.
 type Other struct {
-	Name          string
-	Ready         bool
+	Name  string
+	Ready bool
+	// Unschedulable is whether it takes no pods: it is cordoned, or about to be removed.
 	Unschedulable bool
 	ControlPlane  bool
 	// Busy is whether its record is other than idle, or can't be read.

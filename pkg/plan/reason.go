@@ -71,7 +71,7 @@ const (
 	RebootSucceeded Reason = "RebootSucceeded"
 	// RebootLoop: Reboots don't clear what asks for them, so there are no more for now.
 	RebootLoop Reason = "RebootLoop"
-	// NotReadyAfterReboot: The machine has rebooted, but its Node is not Ready, or not for long enough.
+	// NotReadyAfterReboot: The machine has rebooted, but its Node or a DaemonSet's pod on it is not Ready, or not for long enough.
 	NotReadyAfterReboot Reason = "NotReadyAfterReboot"
 	// Settling: The node is in service again and keeps its slot for --settle-time, and until every --healthy-query is true.
 	Settling Reason = "Settling"

@@ -75,6 +75,11 @@ type Record struct {
 
 	// Cordon is set from Draining until the uncordon.
 	Cordon Cordon `json:"cordon,omitempty"`
+	// Marks are the labels and annotations that were set with the cordon, and what they replaced.
+	Marks []Mark `json:"marks,omitempty"`
+	// Daemons are the DaemonSets that had a pod here before the reboot, with what tells its containers from later ones; empty of a pod
+	// that wasn't ready.
+	Daemons map[string]string `json:"daemons,omitempty"`
 	// OutSince is when the node was cordoned for this reboot.
 	OutSince time.Time `json:"outSince,omitzero"`
 	// Attempts counts the reboot commands announced in this Rebooting; LastAttempt is when the last was.

@@ -114,6 +114,8 @@ func (w *world) do(verb string, args []string, tell func(string)) error {
 		if arg == "unreadable" {
 			w.slotErr = "The slots can't be read: no answer."
 		}
+	case "daemon":
+		w.daemon(args[0], args[1:])
 	case "pods":
 		w.podsStuck, w.pdb = args[0] == "stuck", arg == "stuck pdb"
 	case "reboot":
@@ -145,6 +147,18 @@ func (w *world) request(verb, arg string) {
 		kept = append(kept, Request{Text: arg, Now: now})
 	}
 	w.node.Requests = kept
+}
+
+// daemon reads "NAME ready" or "NAME WHY": the kubelet has started its pod anew, and so it is.
+func (w *world) daemon(name string, so []string) {
+	d := Daemon{Name: name, Ready: so[0] == "ready", Why: strings.Join(so, " "), Started: w.now, Containers: fmt.Sprintf("at-%d", w.now.Unix())}
+	for i := range w.daemons {
+		if w.daemons[i].Name == name {
+			w.daemons[i] = d
+			return
+		}
+	}
+	w.daemons = append(w.daemons, d)
 }
 
 func (w *world) nodeSetting(arg string) {
@@ -183,8 +197,9 @@ func (w *world) policySetting(args []string) error {
 		return nil
 	}
 	settings := map[string]*time.Duration{
-		"command-timeout": &w.policy.CommandTimeout,
-		"drain-delay":     &w.policy.DrainDelay, "reboot-delay": &w.policy.RebootDelay, "settle-time": &w.policy.SettleTime,
+		"command-timeout":     &w.policy.CommandTimeout,
+		"load-balancer-delay": &w.policy.LoadBalancerDelay,
+		"drain-delay":         &w.policy.DrainDelay, "reboot-delay": &w.policy.RebootDelay, "settle-time": &w.policy.SettleTime,
 		"drain-timeout": &w.policy.DrainTimeout, "back-off-max": &w.policy.BackOffMax,
 	}
 	d, err := time.ParseDuration(args[1])

@@ -74,8 +74,11 @@ func free(reason Reason, message string) Action {
 
 // cordon announces the drain. A node that is cordoned already was so by a person, unless the record
 // says that we did it; a cordon that a person took off in mid-drain is put on again, as ours.
-func cordon(o Observation, now time.Time) Action {
+func cordon(o Observation, p Policy, now time.Time) Action {
 	r := o.Record
+	if !r.Out() {
+		r = r.watched(o.Daemons)
+	}
 	if r.Phase != Drain {
 		r = r.enter(Drain, Draining, now)
 		r.OutSince, r.Attempts, r.Failed = now, 0, false
@@ -83,13 +86,17 @@ func cordon(o Observation, now time.Time) Action {
 	}
 	r.Reason, r.BootID, r.Slot, r.LeaseUID = Draining, o.BootID, o.Slot.Name, o.Slot.LeaseUID
 	r = r.asked(o)
-	msg := "Cordoned; evicting the pods."
+	next := "evicting the pods."
+	if p.LoadBalancerDelay > 0 {
+		next = fmt.Sprintf("waiting %s for the load balancers before the pods are evicted.", p.LoadBalancerDelay)
+	}
+	msg := "Cordoned; " + next
 	switch {
 	case !o.Node.Unschedulable:
 		r.Cordon = CordonOurs
 	case r.Cordon == CordonNone:
 		r.Cordon = CordonAdmin
-		msg = "Found cordoned, and stays so after the reboot; evicting the pods."
+		msg = "Found cordoned, and stays so after the reboot; " + next
 	}
 	return Action{Do: DoCordon, Reason: Draining, Message: msg, Record: r}
 }
@@ -108,7 +115,7 @@ func uncordon(r Record, reason Reason, message string) Action {
 func attempt(o Observation, message string, now time.Time) Action {
 	r := o.Record
 	if r.Phase != Rebooting {
-		r = r.enter(Rebooting, RebootIssued, now)
+		r = r.watched(o.Daemons).enter(Rebooting, RebootIssued, now)
 	}
 	r = r.asked(o)
 	r.Reason = RebootIssued
@@ -171,8 +178,8 @@ func firstClosed(o Observation) (Verdict, bool) {
 	return Verdict{}, false
 }
 
-// unhealthy is the first gate that keeps the slot after the settle time. Where the slot is gone, a person has let the next node go.
-func unhealthy(o Observation) (Verdict, bool) {
+// unsettled is the first gate that keeps the slot after the settle time. Where the slot is gone, a person has let the next node go.
+func unsettled(o Observation) (Verdict, bool) {
 	if !o.Slot.Held && o.Slot.Error == "" {
 		return Verdict{}, false
 	}

@@ -29,6 +29,8 @@ type world struct {
 	clears     bool   // whether a reboot clears the sentinel
 	backIn     time.Duration
 	kubeletAt  time.Time // when the kubelet reports for the new boot
+	bootedAt   time.Time
+	daemons    []Daemon
 	commands   int
 	process    process
 	disruptive []Do
@@ -72,7 +74,7 @@ func (w *world) reboot() {
 	if w.clears {
 		w.wanted = No
 	}
-	w.kubeletAt = w.now.Add(w.backIn)
+	w.kubeletAt, w.bootedAt = w.now.Add(w.backIn), w.now
 	w.now = w.now.Add(30 * time.Second)
 }
 
@@ -117,6 +119,9 @@ func (w *world) look() Observation {
 		p.healthySince = time.Time{}
 	case p.healthySince.IsZero():
 		p.healthySince = w.now
+	}
+	if r.Phase == Recovering || AskCostly(o) {
+		o.Daemons, o.BootedAt = w.daemons, w.bootedAt
 	}
 	o.HealthySince, o.Pods = p.healthySince, p.pods
 	switch {
@@ -185,6 +190,7 @@ func (w *world) act(o Observation, a Action) {
 		p.pods = DrainState{}
 	}
 	told := Told{Reason: a.Reason, Message: a.Message, At: w.now}
+	w.node.carry(a.Marks)
 	switch a.Do {
 	case DoWait:
 	case DoTell:

@@ -28,7 +28,7 @@ type Uptime struct {
 // Look compares the time since the boot, as the kernel counts it, with this node's limit.
 func (u Uptime) Look(context.Context) plan.Wanted {
 	by := []string{"uptime"}
-	up, err := u.read()
+	up, err := u.Up()
 	if err != nil {
 		return unknown(fmt.Sprintf("reading how long the machine has been up (--max-uptime): %v", err), by)
 	}
@@ -47,7 +47,8 @@ func (u Uptime) Due() time.Duration {
 	return u.Limit - time.Duration(float64(u.Limit)/10*float64(h.Sum32())/(1<<32))
 }
 
-func (u Uptime) read() (time.Duration, error) {
+// Up is how long the machine has been up.
+func (u Uptime) Up() (time.Duration, error) {
 	file := u.File
 	if file == "" {
 		file = uptimeFile

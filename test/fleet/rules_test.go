@@ -124,6 +124,8 @@ func (r *rules) node(c sim.Change) {
 		r.told(name, before, after, was, record)
 	}
 	r.covered(name, after, t)
+	_, marked := after.Labels[plan.ForLoadBalancers().Key]
+	r.check(marked == record.Out(), name, "P3: marked as out: %v; record %s", marked, record)
 }
 
 func group(n *corev1.Node) string {

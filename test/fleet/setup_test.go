@@ -60,6 +60,7 @@ func newSetup(seed int64) setup {
 // newPolicy has short times, so that much happens in little time.
 func newPolicy(c chance) plan.Policy {
 	return plan.Policy{
+		Marks:      []plan.Mark{plan.ForLoadBalancers()},
 		DrainDelay: c.pick(0, 0, 5*time.Second), DrainTimeout: c.pick(time.Minute, 3*time.Minute),
 		RebootDelay: c.pick(0, 0, 10*time.Second), RebootTimeout: c.pick(2*time.Minute, 4*time.Minute),
 		RebootAttempts: 1 + c.IntN(3), RetryDelay: 10 * time.Second,

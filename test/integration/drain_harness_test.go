@@ -88,7 +88,7 @@ type drained struct {
 	last drain.Progress
 }
 
-func (d *drainTest) drain(node string, way drain.Way) *drained {
+func (d *drainTest) drain(node string, way drain.Way, edit ...func(*drain.Options)) *drained {
 	config := rest.CopyConfig(d.config)
 	config.Wrap(func(rt http.RoundTripper) http.RoundTripper {
 		d.wire.next = rt
@@ -98,7 +98,11 @@ func (d *drainTest) drain(node string, way drain.Way) *drained {
 	d.must(err)
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	drainer := drain.New(client, drain.Options{NodeName: node, GracePeriodSeconds: -1}, log)
+	options := drain.Options{NodeName: node, GracePeriodSeconds: -1}
+	for _, e := range edit {
+		e(&options)
+	}
+	drainer := drain.New(client, options, log)
 	ctx, stop := context.WithCancel(d.Context())
 	r := &drained{t: d, stop: stop, err: make(chan error, 1)}
 	go func() {

@@ -54,6 +54,7 @@ func TestDrain(t *testing.T) {
 		{"two disruption budgets", twoBudgets},
 		{"past the disruption budgets", pastBudgets},
 		{"slow pods", slowPods},
+		{"in two rounds", twoRounds},
 		{"replaced pod", replacedPod},
 		{"replaced pod on another node", replacedElsewhere},
 		{"terminating namespace", terminatingNamespace},
@@ -193,6 +194,24 @@ func slowPods(d *drainTest) {
 }
 
 // replacedPod: a pod of the same name that comes to the cordoned node by its toleration isn't waited for.
+// Whichever way the pods go, the storage's go when the others are gone.
+func twoRounds(d *drainTest) {
+	for _, way := range []drain.Way{drain.Evict, drain.Delete} {
+		web := d.pod("silent", fmt.Sprintf("web-%d", way))
+		disk := d.pod("silent", fmt.Sprintf("disk-%d", way), func(p *corev1.Pod) { p.Labels = map[string]string{"role": "storage"} })
+		r := d.drain("silent", way, func(o *drain.Options) { o.LastSelector = "role=storage" })
+		r.until("the first round", func(p drain.Progress) bool { return p.Evicted == 1 && p.Round == 1 && p.Last == 1 })
+		time.Sleep(time.Second)
+		if d.get(web.Name).DeletionTimestamp == nil || d.get(disk.Name).DeletionTimestamp != nil {
+			d.Errorf("in the first round web-%d stays or disk-%d goes", way, way)
+		}
+		d.kill(web.Name)
+		r.until("the second round", func(p drain.Progress) bool { return p.Evicted == 2 && p.Round == 2 })
+		d.kill(disk.Name)
+		r.done(10 * time.Second)
+	}
+}
+
 func replacedPod(d *drainTest) {
 	tolerant := func(p *corev1.Pod) { p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}} }
 	d.pod("silent", "db-0", tolerant)

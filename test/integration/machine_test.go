@@ -30,6 +30,8 @@ type machine struct {
 	name      string
 	namespace string
 	dir       string
+	// deadDaemons keeps a reboot from starting the DaemonSets' pods again.
+	deadDaemons bool
 	// downFor is how long a reboot takes.
 	downFor time.Duration
 }
@@ -158,6 +160,7 @@ func (m *machine) reboot(a *process) {
 	m.remove("run/reboot-required")
 	m.file("boot-id", rand.Text())
 	m.kubelet(true)
+	m.restartDaemons()
 }
 
 // node is the Node as of a moment ago; an empty one when there is none.

@@ -2,6 +2,8 @@ package integration
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -9,6 +11,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -47,6 +50,42 @@ func (m *machine) daemon(name string) string {
 		Spec:       appsv1.DaemonSetSpec{Selector: selector(name), Template: m.template(name)},
 	}, metav1.CreateOptions{}))
 	return m.runs(name)
+}
+
+// restartDaemons is what a kubelet does after a boot: it starts the containers of the pods that stayed.
+func (m *machine) restartDaemons() {
+	m.t.Helper()
+	pods, err := m.f.client.CoreV1().Pods(m.namespace).List(context.Background(), metav1.ListOptions{FieldSelector: "spec.nodeName=" + m.name})
+	if err != nil {
+		m.t.Error(err)
+		return
+	}
+	for _, p := range pods.Items {
+		if owner := metav1.GetControllerOf(&p); owner != nil && owner.Kind == "DaemonSet" && !m.deadDaemons {
+			m.container(p.Name, "")
+		}
+	}
+}
+
+// container reports a new container for a pod: Ready, or waiting for a reason.
+func (m *machine) container(pod, waits string) {
+	m.t.Helper()
+	c := corev1.ContainerStatus{Name: "c", ContainerID: "test://" + rand.Text(), Ready: waits == "", Image: "none", ImageID: "none"}
+	c.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.Now()}
+	ready := corev1.ConditionTrue
+	if waits != "" {
+		c.State, ready = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: waits}}, corev1.ConditionFalse
+	}
+	data, err := json.Marshal(map[string]any{"status": map[string]any{
+		"containerStatuses": []corev1.ContainerStatus{c},
+		"conditions":        []corev1.PodCondition{{Type: corev1.PodReady, Status: ready, LastTransitionTime: metav1.Now()}},
+	}})
+	if err == nil {
+		_, err = m.f.client.CoreV1().Pods(m.namespace).Patch(context.Background(), pod, types.StrategicMergePatchType, data, metav1.PatchOptions{}, "status")
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		m.t.Error(err)
+	}
 }
 
 // mirror makes a pod that stands for one that a kubelet runs from a file.

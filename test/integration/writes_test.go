@@ -138,6 +138,9 @@ func killAtWrite(t *testing.T, f *fleet, s story, end fate, k int) {
 	}
 	p.revive(<-victim)
 	m.back(1)
+	if left := m.marks(); left != [3]string{"-", "-", "-"} {
+		t.Errorf("it still carries %q", left)
+	}
 	if most, _ := o.seen(); most != 1 || m.orders() == 0 || m.orders() > 2 {
 		t.Errorf("out %d times at once, ordered %d times", most, m.orders())
 	}

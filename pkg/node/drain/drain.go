@@ -57,6 +57,8 @@ type Options struct {
 	GracePeriodSeconds int
 	// PodSelector is a label selector: pods that it doesn't match stay. "" means all pods.
 	PodSelector string
+	// LastSelector is a label selector: pods that it matches are left alone until all others are gone. "" means none.
+	LastSelector string
 	// SkipWaitForDeleteSeconds, when above 0, treats as gone what should have ended more than so
 	// many seconds ago and is still there (pods of a dead kubelet). It compares a pod's
 	// deletionTimestamp with this machine's clock, as kubectl does.
@@ -115,10 +117,16 @@ func New(client kubernetes.Interface, o Options, log logrus.FieldLogger) *Draine
 // Drain runs are evicted too, except those that tolerate the cordon: they would come back for ever.
 // Those are left on the node, as `kubectl drain` leaves whatever comes after its only list.
 //
+// Pods that LastSelector matches make a second round: none of them is touched while any other one is there, however it is made to go.
+//
 // If report isn't nil, Drain calls it from its own goroutine whenever the progress has changed, up to
 // a few times for each pod; report must not block.
 func (d *Drainer) Drain(ctx context.Context, way Way, report func(Progress)) error {
 	selector, err := d.selector()
+	if err != nil {
+		return err
+	}
+	last, err := d.lastSelector()
 	if err != nil {
 		return err
 	}
@@ -140,6 +148,7 @@ func (d *Drainer) Drain(ctx context.Context, way Way, report func(Progress)) err
 	r := &run{
 		Drainer: d,
 		way:     way,
+		last:    last,
 		watch:   watch,
 		filters: newFilters(ctx, d.client, d.opts),
 		targets: make(map[types.UID]*target),
@@ -174,6 +183,18 @@ func (d *Drainer) selector() (labels.Selector, error) {
 	selector, err := labels.Parse(d.opts.PodSelector)
 	if err != nil {
 		return nil, fmt.Errorf("drain pod selector: %w", err)
+	}
+	return selector, nil
+}
+
+// lastSelector selects nothing if it isn't set.
+func (d *Drainer) lastSelector() (labels.Selector, error) {
+	if d.opts.LastSelector == "" {
+		return labels.Nothing(), nil
+	}
+	selector, err := labels.Parse(d.opts.LastSelector)
+	if err != nil {
+		return nil, fmt.Errorf("drain last selector: %w", err)
 	}
 	return selector, nil
 }

@@ -55,6 +55,8 @@ type Progress struct {
 	Evicted int // evictions that the server accepted
 	Gone    int // gone from the node, by our doing or not
 	Blocked int // can't be evicted now: PDB, Held, Forbidden or Error
+	// Round is 1, or 2 when only pods are left that come last; 0 if no pod comes last. Last is how many of those are there.
+	Round, Last int
 	// Obstacles has one entry for each pod that is still there, the worst first.
 	Obstacles []Obstacle
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -20,6 +21,7 @@ import (
 type run struct {
 	*Drainer
 	way     Way
+	last    labels.Selector // pods that come when all others are gone
 	watch   *podWatch
 	filters *filters
 	results chan result // has room for every eviction under way
@@ -31,12 +33,14 @@ type run struct {
 	undecided []Obstacle            // pods that kubectl's filters couldn't tell about at the last look
 	unlisted  error                 // why the end couldn't be confirmed
 	inFlight  int                   // evictions under way
+	rounds    int                   // 2 when there is, or was, a pod that comes last
 	count     struct{ total, evicted, gone int }
 }
 
 // target is a pod that is to be evicted.
 type target struct {
 	pod      *corev1.Pod // as last seen; shared with the watch, read only
+	last     bool        // it waits until all that aren't last are gone
 	inFlight bool
 	accepted bool      // the server took the eviction, or says that there is no such pod
 	failures int       // in a row
@@ -111,7 +115,10 @@ func (r *run) look(ctx context.Context) {
 			}
 			r.count.total++
 		}
-		t.pod = pod
+		t.pod, t.last = pod, r.last.Matches(labels.Set(pod.Labels))
+		if t.last {
+			r.rounds = 2
+		}
 		here[pod.UID] = t
 	}
 	for uid := range r.targets {
@@ -147,6 +154,7 @@ func (r *run) start(ctx context.Context) time.Time {
 	if len(r.undecided) > 0 {
 		wake = now.Add(r.opts.RetryAfter)
 	}
+	round := r.round()
 	var todo []*target
 	for _, t := range r.targets {
 		if end := t.pod.DeletionTimestamp; end != nil && r.opts.SkipWaitForDeleteSeconds > 0 {
@@ -156,7 +164,7 @@ func (r *run) start(ctx context.Context) time.Time {
 		}
 		// To evict a pod that is ending already can only cut its grace period short.
 		ending := t.pod.DeletionTimestamp != nil && r.opts.GracePeriodSeconds < 0
-		if !t.inFlight && !t.accepted && !ending && r.held(t.pod) == "" {
+		if !t.inFlight && !t.accepted && !ending && (round == 2 || !t.last) && r.held(t.pod) == "" {
 			todo = append(todo, t)
 		}
 	}
@@ -185,6 +193,22 @@ func (r *run) held(pod *corev1.Pod) string {
 		return ""
 	}
 	return r.opts.Hold(pod)
+}
+
+// round is 2 when only pods are left that come last.
+func (r *run) round() int {
+	if r.rounds < 2 || !r.began {
+		return 1
+	}
+	for _, t := range r.targets {
+		if !t.last {
+			return 1
+		}
+	}
+	if len(r.undecided) > 0 {
+		return 1
+	}
+	return 2
 }
 
 // settle takes in the answer to an eviction.
@@ -238,12 +262,18 @@ func (r *run) empty(ctx context.Context) bool {
 // progress says how far the drain is.
 func (r *run) progress() Progress {
 	p := Progress{Total: r.count.total, Evicted: r.count.evicted, Gone: r.count.gone, Obstacles: slices.Clone(r.undecided)}
+	if r.rounds == 2 {
+		p.Round = r.round()
+	}
 	for _, t := range r.targets {
 		o := t.obstacle()
 		if why := r.held(t.pod); why != "" {
 			o.Reason, o.Message = Held, "must not be disturbed: "+why
 		}
 		p.Obstacles = append(p.Obstacles, o)
+		if t.last {
+			p.Last++
+		}
 	}
 	for _, o := range p.Obstacles {
 		if o.Reason == PDB || o.Reason == Forbidden || o.Reason == Failed || o.Reason == Held {
@@ -277,6 +307,8 @@ func (t *target) obstacle() Obstacle {
 		}
 	case t.accepted:
 		o.Message = "evicted, not yet terminating"
+	case t.last:
+		o.Reason, o.Message = Waiting, "comes last"
 	default:
 		o.Reason, o.Message = Waiting, "not tried yet"
 	}

@@ -86,6 +86,7 @@ type Machine struct {
 // DefaultPolicy is a usual policy, without delays.
 func DefaultPolicy() plan.Policy {
 	return plan.Policy{
+		Marks:        append(plan.ForAutoscalers(), plan.ForLoadBalancers()),
 		DrainTimeout: 30 * time.Minute, RebootTimeout: 15 * time.Minute, RebootAttempts: 3, RetryDelay: 10 * time.Second,
 		SteadyTime: 10 * time.Second, GateGrace: 5 * time.Minute, TurnTime: 10 * time.Minute,
 		BackOff: 5 * time.Minute, BackOffMax: 2 * time.Hour, MaxReboots: 3, MaxRebootsPer: 24 * time.Hour,

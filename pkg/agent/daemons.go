@@ -1,0 +1,47 @@
+package agent
+
+import (
+	"context"
+	"errors"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/rebootd/rebootd/pkg/mirror"
+	"github.com/rebootd/rebootd/pkg/plan"
+)
+
+// askDaemons is no gate of its own: it reads how the DaemonSets' pods are before the reboot, for after it nobody could tell.
+func (a *Agent) askDaemons(ctx context.Context) []plan.Verdict {
+	if a.Daemons == nil {
+		return nil
+	}
+	v := plan.Verdict{Gate: "daemonsets", Open: true, Everyone: true}
+	var err error
+	if a.memory.daemons, err = a.Daemons.Read(ctx); err != nil {
+		v = unanswered(v, err)
+	}
+	return []plan.Verdict{v}
+}
+
+// observeDaemons adds what is known of the DaemonSets; their pods are watched only after a reboot, until they are ready again. errNotYet: look again when the mirror has been filled.
+func (a *Agent) observeDaemons(ctx context.Context, o *plan.Observation) error {
+	if a.Daemons == nil || o.Record.Phase != plan.Recovering {
+		a.daemons.Stop()
+		o.Daemons = a.memory.daemons
+		return nil
+	}
+	a.daemons.Start(ctx, a.Wake, func() *mirror.Mirror[*corev1.Pod] { return mirror.New("pods", a.Daemons.Source(), &corev1.Pod{}, nil) })
+	pods, err := a.daemons.Items()
+	switch {
+	case errors.Is(err, mirror.ErrNotSynced):
+		return errNotYet
+	case err != nil:
+		o.DaemonsError = err.Error()
+		return nil
+	}
+	o.Daemons = a.Daemons.Of(pods)
+	if o.BootedAt, err = a.BootedAt(); err != nil {
+		o.DaemonsError = err.Error()
+	}
+	return nil
+}
