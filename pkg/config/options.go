@@ -17,8 +17,10 @@ type option struct {
 	// defText says in words what the default is, where def is empty or differs between machines.
 	defText  string
 	required bool
-	secret   bool   // the value is never shown
-	meaning  string // a whole sentence
+	secret   bool // the value is never shown
+	// show is what is shown of a value; nil: all of it.
+	show    func(string) string
+	meaning string // a whole sentence
 }
 
 func (o option) names() []string {
@@ -30,6 +32,14 @@ func (o option) names() []string {
 
 // isBool says whether the flag alone, without a value, means true.
 func (o option) isBool() bool { return o.value.placeholder == "" }
+
+// shown is what may be seen of a value.
+func (o option) shown(val string) string {
+	if o.show == nil {
+		return val
+	}
+	return o.show(val)
+}
 
 // defaultText is what help and reference say of the default.
 func (o option) defaultText() string {
@@ -59,6 +69,7 @@ func options(c *Config) []group {
 		drainOptions(c),
 		rebootOptions(c),
 		afterOptions(c),
+		hookOptions(c),
 		commandOptions(c),
 		outputOptions(c),
 	}
@@ -176,6 +187,11 @@ func drainOptions(c *Config) group {
 			meaning: "How long a drain may take; 0 means no limit. --on-drain-timeout says what follows.",
 		},
 		{
+			name: "pdb-preflight", value: choice(&c.PDBPreflight, "explain", "hold", "off"), def: "explain",
+			meaning: "Before the cordon, ask the API server whether PodDisruptionBudgets would refuse the evictions, and explain why; or " +
+				"hold the node back, uncordoned, while they would.",
+		},
+		{
 			name: "on-drain-timeout", value: choice(&c.OnDrainTimeout, "abort", "delete", "reboot"), def: "abort",
 			meaning: "What follows a drain that took too long: go back into service and back off; or delete the pods " +
 				"that could not be evicted, past their disruption budgets, and give up if that takes as long again; " +
@@ -272,6 +288,11 @@ func afterOptions(c *Config) group {
 		{
 			name: "lock-release-delay", value: duration(&c.LockReleaseDelay, 0), def: "0",
 			meaning: "The same as --settle-time; the longer of the two counts.",
+		},
+		{
+			name: "version-skew", value: choice(&c.VersionSkew, "stop", "ignore"), def: "stop",
+			meaning: "What a kubelet does that is newer than the API server, or more than three minor versions older: stop the roll, by " +
+				"not starting with the node, or by keeping its slot when it came back so; or nothing.",
 		},
 	}}
 }

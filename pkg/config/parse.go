@@ -173,6 +173,7 @@ func (p *parser) resolve(o option) {
 	shown := ""
 	for _, v := range values {
 		p.set(o, source, v)
+		v = o.shown(v)
 		if o.value.list && shown != "" {
 			v = shown + "," + v
 		}
@@ -196,7 +197,7 @@ func (p *parser) set(o option, source, val string) {
 		}
 	}
 	if err := o.value.set(val); err != nil {
-		shown := fmt.Sprintf("%q", val)
+		shown := fmt.Sprintf("%q", o.shown(val))
 		if o.secret {
 			shown = "the value"
 		}

@@ -86,7 +86,7 @@ func required(o Observation, p Policy, now time.Time) Action {
 		return within(say(o, SlotTaken, fmt.Sprintf(
 			"Slot %s is taken; waiting the drain delay of %s before the cordon.", o.Slot.Name, p.DrainDelay), now), left)
 	}
-	return cordon(o, now)
+	return cordon(o, p, now)
 }
 
 // closedWhileInService handles everything that can hold a node back while it is not cordoned. A slot is
@@ -147,7 +147,7 @@ func out(o Observation, p Policy, now time.Time) Action {
 	case Rebooting:
 		return rebooting(o, p, now)
 	default:
-		return aborting(o, now)
+		return aborting(o, p, now)
 	}
 }
 
@@ -165,7 +165,10 @@ func draining(o Observation, p Policy, now time.Time) Action {
 		return grace(o, p, v, now)
 	}
 	if !o.Node.Unschedulable {
-		return cordon(o, now)
+		return cordon(o, p, now)
+	}
+	if a, wait := beforeDrain(o, p, now); wait {
+		return a
 	}
 	doneSince := o.Pods.DoneSince
 	if o.Pods.Work != Done {
@@ -185,6 +188,9 @@ func draining(o Observation, p Policy, now time.Time) Action {
 			a.Do = DoDrain // a wait would forget that it is done
 		}
 		return within(a, left)
+	}
+	if a, wait := before(o, p, BeforeReboot, how, now); wait {
+		return a
 	}
 	return attempt(o, how+" the reboot command comes next.", now)
 }
@@ -220,7 +226,7 @@ func rebooting(o Observation, p Policy, now time.Time) Action {
 func command(o Observation, p Policy, now time.Time) Action {
 	switch {
 	case !o.Node.Unschedulable && !o.Command.Doubt:
-		return cordon(o, now) // a person uncordoned it: there may be pods again
+		return cordon(o, p, now) // a person uncordoned it: there may be pods again
 	case o.Command.Work == Doubtful && now.Before(o.Record.LastAttempt.Add(p.CommandTimeout)):
 		again := o.Record.LastAttempt.Add(p.CommandTimeout)
 		return within(say(o, RebootIssued, fmt.Sprintf(
@@ -303,6 +309,9 @@ func recovering(o Observation, p Policy, now time.Time) Action {
 		return within(say(o, NotReadyAfterReboot, fmt.Sprintf(
 			"Rebooted and Ready; it must stay so for %s.", p.SteadyTime), now), left)
 	}
+	if a, wait := afterReboot(o, p, now); wait {
+		return a
+	}
 	r := o.Record
 	msg := "Rebooted and healthy: uncordoned."
 	if r.Cordon == CordonAdmin {
@@ -315,6 +324,9 @@ func recovering(o Observation, p Policy, now time.Time) Action {
 func settling(o Observation, p Policy, now time.Time) Action {
 	if !o.Node.Ready {
 		return say(o, NotReadyAfterReboot, "Uncordoned, but the Node is not Ready: "+o.Node.NotReadyMessage, now)
+	}
+	if a, wait := skewed(o, now); wait {
+		return a
 	}
 	if left := o.Record.Since.Add(p.SettleTime).Sub(now); left > 0 {
 		return within(say(o, Settling, fmt.Sprintf(
@@ -330,9 +342,13 @@ func settling(o Observation, p Policy, now time.Time) Action {
 }
 
 // aborting: uncordon what is ours. The slot goes only after that, so that the node can't be out without one.
-func aborting(o Observation, now time.Time) Action {
+func aborting(o Observation, p Policy, now time.Time) Action {
+	if a, wait := undo(o, p, now); wait {
+		return a
+	}
 	r := o.Record
 	r.Slot, r.LeaseUID, r.FromBootID, r.Attempts = "", "", "", 0
+	r.Hooked, r.HooksDone = false, nil
 	r.OutSince, r.LastAttempt, r.Issued = time.Time{}, time.Time{}, time.Time{}
 	msg := "Gave up; the node is in service again."
 	if r.Cordon == CordonAdmin {

@@ -65,22 +65,22 @@ func free(reason Reason, message string) Action {
 
 // cordon announces the drain. A node that is cordoned already was so by a person, unless the record
 // says that we did it; a cordon that a person took off in mid-drain is put on again, as ours.
-func cordon(o Observation, now time.Time) Action {
+func cordon(o Observation, p Policy, now time.Time) Action {
 	r := o.Record
 	if r.Phase != Drain {
-		r = r.enter(Drain, Draining, now)
+		r = r.afresh(p).enter(Drain, Draining, now)
 		r.OutSince, r.Attempts, r.Failed = now, 0, false
 		r.LastAttempt, r.Issued = time.Time{}, time.Time{}
 	}
 	r.Reason, r.BootID, r.Slot, r.LeaseUID = Draining, o.BootID, o.Slot.Name, o.Slot.LeaseUID
 	r = r.asked(o)
-	msg := "Cordoned; evicting the pods."
+	msg := "Cordoned; " + follows(o, p, r)
 	switch {
 	case !o.Node.Unschedulable:
 		r.Cordon = CordonOurs
 	case r.Cordon == CordonNone:
 		r.Cordon = CordonAdmin
-		msg = "Found cordoned, and stays so after the reboot; evicting the pods."
+		msg = "Found cordoned, and stays so after the reboot; " + follows(o, p, r)
 	}
 	return Action{Do: DoCordon, Reason: Draining, Message: msg, Record: r}
 }
