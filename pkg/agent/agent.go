@@ -67,7 +67,7 @@ type Rebooter interface {
 	String() string
 }
 
-// Parts is what an agent is made of. All fields but Circuit, CostlyGates, Events and DryRun must be set.
+// Parts is what an agent is made of. All fields but Circuit, CostlyGates, Hooks, Skew, Events and DryRun must be set.
 type Parts struct {
 	NodeName string
 	// Identity tells this process from any other agent that works, or worked, for the same node.
@@ -96,6 +96,11 @@ type Parts struct {
 	// Gates are asked on every look, by every node that waits; CostlyGates only under the slot.
 	Gates, CostlyGates []Gate
 	BootID             func() (string, error)
+
+	// Hooks are run around a reboot; Policy.Hooks is made from them.
+	Hooks Hooks
+	// Skew looks whether the versions of kubelet and API server go together, once the node has rebooted; nil: nothing does.
+	Skew Gate
 
 	Policy plan.Policy
 	// Period is how often to look when nothing wakes the loop.
@@ -126,6 +131,7 @@ type Agent struct {
 	claim   claim
 	drain   drainWork
 	command commandWork
+	hooks   hookWork
 	memory  memory
 	trouble trouble
 
@@ -141,6 +147,7 @@ func New(p Parts) *Agent {
 		self:  mirror.New("node", node.Source(p.Writer.Nodes, p.NodeName), &corev1.Node{}, nil),
 		woken: make(chan struct{}, 1),
 	}
+	a.Policy.Hooks = a.Hooks.points()
 	a.claim.me, a.ControlPlanes.By = p.Identity, p.Identity
 	a.slots.shared = true // an earlier process may have left it, or have asked for it
 	a.slots.lateUntil = p.Now().Add(lateTake)
@@ -156,6 +163,7 @@ func (a *Agent) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer a.drain.stop()
+	defer a.hooks.stop()
 	defer a.slots.stop()
 	defer a.circuit.stop()
 	wg.Go(func() { a.self.Run(ctx) })

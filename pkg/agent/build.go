@@ -55,6 +55,15 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	if err != nil {
 		return nil, err
 	}
+	hooks, err := hooks(c, machine, version, log)
+	if err != nil {
+		return nil, err
+	}
+	drainer := drain.New(client, drain.Options{
+		NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector,
+		SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout,
+	}, log)
+	skew := skewGate(c, client)
 	asking := sentinels(c, machine, log, time.Now)
 	a := New(Parts{
 		NodeName: c.NodeName,
@@ -78,21 +87,21 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		Circuit:        breaker(c, client),
 		MaxUnavailable: c.MaxUnavailable.Of,
 		LockGroup:      c.LockGroup, LockGroupLabel: c.LockGroupLabel, OrderLabel: c.OrderByLabel, Fleet: others,
-		Drainer: drain.New(client, drain.Options{
-			NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector,
-			SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout,
-		}, log),
-		Rebooter:  rebooter,
-		Sentinels: asking,
-		Gates:     gates(c, check),
-		BootID:    machine.BootID,
-		Policy:    policy(c),
-		Period:    c.Period,
-		DryRun:    c.DryRun,
-		Tell:      teller(ctx, c, version, client, reg, log),
-		Log:       log,
-		Now:       time.Now,
-		Chance:    mathrand.Float64,
+		Drainer:     drainer,
+		Rebooter:    rebooter,
+		Sentinels:   asking,
+		Gates:       gates(c, check),
+		CostlyGates: costlyGates(c, skew, drainer),
+		Hooks:       hooks,
+		Skew:        skew,
+		BootID:      machine.BootID,
+		Policy:      policy(c),
+		Period:      c.Period,
+		DryRun:      c.DryRun,
+		Tell:        teller(ctx, c, version, client, reg, log),
+		Log:         log,
+		Now:         time.Now,
+		Chance:      mathrand.Float64,
 	})
 	for _, s := range asking {
 		if file, ok := s.(sentinel.File); ok {

@@ -29,6 +29,8 @@ type memory struct {
 	// costly are the answers of the costly gates, costlyAt when they were given.
 	costly   []plan.Verdict
 	costlyAt time.Time
+	// skew is what was last found out about the versions.
+	skew skewMemory
 	// due is since when the step that is due goes out of service or to the reboot.
 	due time.Time
 	// dry stands in for the record and the condition, which a dry run doesn't write.
@@ -127,6 +129,7 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 	if a.DryRun {
 		a.pretend(&o)
 	}
+	o.Hooks = a.hooks.state(o.Record)
 	if bootID, err := a.BootID(); err != nil {
 		o.BootIDError = err.Error()
 	} else {
@@ -151,6 +154,7 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 	o.HealthySince = a.healthySince(o)
 	o.Pods = a.drain.state()
 	o.Command = a.command.state(o.Record)
+	o.Skew = a.skew(ctx, n, o.Record)
 	return o, nil
 }
 
@@ -234,6 +238,7 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 func (a *Agent) outdated(o plan.Observation, step plan.Action) bool {
 	disrupts := step.Do == plan.DoCordon || step.Do == plan.DoReboot ||
 		step.Do == plan.DoDrain && !a.drain.begun(a.Now()) ||
+		step.Do == plan.DoHook && step.Hook != plan.AfterReboot && !a.hooks.begun(hookRunOf(o.Record, step.Hook)) ||
 		step.Do == plan.DoWrite && step.Record.Phase == plan.Rebooting && step.Record.Attempts > o.Record.Attempts
 	if !disrupts || a.Now().Sub(a.memory.costlyAt) < costlyFresh {
 		return false

@@ -13,8 +13,8 @@ func TestHooksAreMasked(t *testing.T) {
 		"warn:https://example.com?secret":                 "warn:https://example.com/***",
 		"https://example.com#secret@x":                    "https://example.com/***",
 		"curl -H secret https://secret@example.com":       "curl ***",
-		"true":                                            "true",
-		"true\nhttps://h/secret":                          "true\nhttps://h/***",
+		"true":                   "true",
+		"true\nhttps://h/secret": "true\nhttps://h/***",
 	} {
 		c, err := Parse(withBaseline("--hook-before-drain="+given), nil, io.Discard)
 		if err != nil {
