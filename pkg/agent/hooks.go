@@ -117,10 +117,10 @@ func facts(a *Agent, o plan.Observation, point plan.HookPoint) hook.Facts {
 	}
 	switch {
 	case point != plan.AfterReboot:
-	case r.Phase == plan.Aborting:
-		f.Outcome, f.Reason, f.Message = hook.Aborted, string(r.Reason), o.Node.Told.Message
-		if b := r.BackOff; b != nil && b.Reason == r.Reason {
-			f.Message = b.Cause
+	case r.Phase == plan.Required:
+		f.Outcome = hook.Aborted
+		if b := r.BackOff; b != nil && o.Wanted.Answer != plan.No {
+			f.Reason, f.Message = string(b.Reason), b.Cause
 		}
 	default:
 		f.Outcome, f.Reason = hook.Rebooted, string(plan.RebootSucceeded)

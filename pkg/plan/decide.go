@@ -60,6 +60,9 @@ func idle(o Observation, now time.Time) Action {
 // required: a reboot is wanted. What is cheap and this node's own is looked at first, then the slot, and
 // under the slot everything again.
 func required(o Observation, p Policy, now time.Time) Action {
+	if a, wait := undo(o, p, now); wait {
+		return a
+	}
 	if o.BootID != o.Record.BootID && len(o.Record.Requests) > 0 {
 		r := o.Record.honour(o.Node)
 		r.Reason, r.BootID = RebootSucceeded, o.BootID
@@ -343,12 +346,9 @@ func settling(o Observation, p Policy, now time.Time) Action {
 
 // aborting: uncordon what is ours. The slot goes only after that, so that the node can't be out without one.
 func aborting(o Observation, p Policy, now time.Time) Action {
-	if a, wait := undo(o, p, now); wait {
-		return a
-	}
 	r := o.Record
 	r.Slot, r.LeaseUID, r.FromBootID, r.Attempts = "", "", "", 0
-	r.Hooked, r.HooksDone = false, nil
+	r.Hooked, r.HooksDone = r.Hooked && due(r, p, AfterReboot), nil
 	r.OutSince, r.LastAttempt, r.Issued = time.Time{}, time.Time{}, time.Time{}
 	msg := "Gave up; the node is in service again."
 	if r.Cordon == CordonAdmin {

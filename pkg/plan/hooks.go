@@ -15,8 +15,8 @@ const (
 	BeforeDrain HookPoint = "before-drain"
 	// BeforeReboot: drained; the reboot command is next.
 	BeforeReboot HookPoint = "before-reboot"
-	// AfterReboot: rebooted and healthy, and about to be uncordoned; or about to be uncordoned without a reboot, after hooks
-	// that were before it.
+	// AfterReboot: rebooted and healthy, and about to be uncordoned; or back in service without a reboot, after hooks that
+	// were before it.
 	AfterReboot HookPoint = "after-reboot"
 )
 
@@ -83,27 +83,29 @@ func afterReboot(o Observation, p Policy, now time.Time) (Action, bool) {
 		"succeeds; until then the node stays cordoned and keeps its slot. To go on without it: kubectl uncordon %s", s.Message, o.Node.Name), now), AfterReboot), true
 }
 
-// undo runs the hooks after-reboot on the way back without a reboot, if there is something that they may have to undo. The
-// node works, so a hook that fails holds it only as long as a gate would.
+// undo runs the hooks after-reboot when a node is back without a reboot, if there is something that they may have to undo. The
+// node is in service by then; its slot, if it still has one, is kept meanwhile, so that what one node undoes isn't what the
+// next one has done. A hook that fails keeps it only as long as a gate would.
 func undo(o Observation, p Policy, now time.Time) (Action, bool) {
-	s := o.Hooks.at(AfterReboot)
-	failing := !s.FailingSince.IsZero()
+	if !o.Record.Hooked || !due(o.Record, p, AfterReboot) {
+		return Action{}, false
+	}
+	s, r := o.Hooks.at(AfterReboot), o.Record
+	r.Hooked = false
 	switch {
-	case !o.Record.Hooked, !due(o.Record, p, AfterReboot), s.Work == Done:
-		return Action{}, false
-	case failing && (!o.Node.Unschedulable || !now.Before(s.FailingSince.Add(p.GateGrace))):
-		return Action{}, false
+	case s.Work == Done:
+		return write(r, "Gave up before the reboot; the hooks after-reboot have run."), true
+	case s.FailingSince.IsZero():
+		return hook(say(o, o.Record.Reason, runs("Gave up before the reboot;", AfterReboot), now), AfterReboot), true
 	}
-	message := runs("Gave up before the reboot;", AfterReboot)
-	if failing {
-		message = fmt.Sprintf("Gave up before the reboot. %s It is tried again for up to %s; then the node goes back into service.", s.Message, p.GateGrace)
+	left := s.FailingSince.Add(p.GateGrace).Sub(now)
+	if left <= 0 {
+		r.Reason = HookFailed
+		return write(r, fmt.Sprintf("The hooks after-reboot did not succeed within %s. What the hooks before the reboot did may have to be undone by hand. %s",
+			p.GateGrace, s.Message)), true
 	}
-	// The reason stays the one for which it gave up.
-	a := hook(say(o, o.Record.Reason, message, now), AfterReboot)
-	if failing {
-		a = within(a, s.FailingSince.Add(p.GateGrace).Sub(now))
-	}
-	return a, true
+	return within(hook(say(o, BlockedByHook, fmt.Sprintf("Gave up before the reboot. %s It is tried again; the node is in service, and keeps "+
+		"its slot for up to %s.", s.Message, p.GateGrace), now), AfterReboot), left), true
 }
 
 // due reports whether there are hooks at the point that have not run in this attempt.
