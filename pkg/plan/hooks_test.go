@@ -10,7 +10,7 @@ import (
 
 // TestEveryCombinationOfHooks asks for decisions wherever hooks play a part.
 func TestEveryCombinationOfHooks(t *testing.T) {
-	for _, phase := range Phases() {
+	for _, phase := range []Phase{Required, Drain, Recovering, Aborting} {
 		t.Run(string(phase), func(t *testing.T) {
 			t.Parallel()
 			axes := append(common(), axesOf(phase)...)
@@ -43,7 +43,7 @@ func hooksAxis(phase Phase) axis {
 		point := AfterReboot
 		o.Record.Hooked = i != 1 && (i > 0 || phase != Required)
 		if i == 0 {
-			o.Record.HooksDone = HookPoints()
+			o.Record.HooksDone = []HookPoint{BeforeDrain, BeforeReboot}
 		}
 		if phase == Drain {
 			if point = BeforeDrain; i > 3 {
