@@ -55,7 +55,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	if err != nil {
 		return nil, err
 	}
-	hooks, err := hooks(c, machine, version, log)
+	hooks, hooksCheck, err := hooks(c, machine, version, log)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		Drainer:     drainer,
 		Rebooter:    rebooter,
 		Sentinels:   asking,
-		Gates:       gates(c, check),
+		Gates:       gates(c, func() error { return firstError([]func() error{check, hooksCheck}) }),
 		CostlyGates: costlyGates(c, skew, drainer),
 		Hooks:       hooks,
 		Skew:        skew,
@@ -164,13 +164,7 @@ func rebooter(c config.Config, machine *host.Host) (Rebooter, func() error, erro
 	if err != nil {
 		return nil, nil, fmt.Errorf("--reboot-command %q: %w", c.RebootCommand, err)
 	}
-	check := func() error {
-		if err := machine.Lookup(argv[0]); err != nil {
-			return fmt.Errorf("--reboot-command: %w", err)
-		}
-		return nil
-	}
-	return host.Command{Host: machine, Argv: argv, Timeout: c.CommandTimeout}, check, nil
+	return host.Command{Host: machine, Argv: argv, Timeout: c.CommandTimeout}, lookup(machine, "--reboot-command", argv[0]), nil
 }
 
 func teller(ctx context.Context, c config.Config, version string, client kubernetes.Interface, reg prometheus.Registerer, log logrus.FieldLogger) *tell.Teller {

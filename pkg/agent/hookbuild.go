@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,47 +16,67 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// hooks are those that were configured.
-func hooks(c config.Config, machine *host.Host, version string, log logrus.FieldLogger) (Hooks, error) {
-	all := Hooks{At: map[plan.HookPoint][]hook.Hook{}, Timeout: c.HookTimeout, Namespace: c.Namespace}
-	var client *http.Client
-	for point, given := range map[plan.HookPoint][]config.Hook{
+// hooks are those that were configured. The check fails when a command isn't there that the node would wait for.
+func hooks(c config.Config, machine *host.Host, version string, log logrus.FieldLogger) (all Hooks, check func() error, err error) {
+	all = Hooks{At: map[plan.HookPoint][]hook.Hook{}, Timeout: c.HookTimeout, Namespace: c.Namespace}
+	given := map[plan.HookPoint][]config.Hook{
 		plan.BeforeDrain: c.HooksBeforeDrain, plan.BeforeReboot: c.HooksBeforeReboot, plan.AfterReboot: c.HooksAfterReboot,
-	} {
-		for i, g := range given {
-			h := hook.Hook{Hold: c.HookFailure == "hold"}
-			if g.Failure != "" {
-				h.Hold = g.Failure == "hold"
-			}
-			what := ""
-			switch {
-			case g.URL == "":
-				what, h.Run = commandName(g.Argv), hook.Command(g.Argv, hookRunnerOf(machine))
-			default:
-				if client == nil {
-					var err error
-					if client, err = hookClient(c); err != nil {
-						return Hooks{}, err
-					}
-				}
+	}
+	client, err := hookClient(c)
+	if err != nil {
+		return Hooks{}, nil, err
+	}
+	urls := false
+	var lookups []func() error
+	for _, point := range plan.HookPoints() {
+		for i, g := range given[point] {
+			h := hook.Hook{Hold: cmp.Or(g.Failure, c.HookFailure) == "hold"}
+			what := commandName(g.Argv)
+			if g.URL == "" {
+				h.Run = hook.Command(g.Argv, hookRunnerOf(machine))
+			} else {
+				urls = true
 				what, h.Run = "POST "+hook.Mask(g.URL), hook.Post(g.URL, client, name+"/"+version)
 			}
 			h.Name = fmt.Sprintf("Hook %d of --hook-%s (%s)", i+1, point, what)
 			all.At[point] = append(all.At[point], h)
+			if h.Hold && g.URL == "" {
+				lookups = append(lookups, lookup(machine, "--hook-"+string(point), g.Argv[0]))
+			}
 		}
 	}
-	if c.HookHTTPConfig != nil && client == nil {
+	if c.HookHTTPConfig != nil && !urls {
 		log.Warn("--hook-http-config has no effect: no hook is a URL.")
 	}
-	return all, nil
+	return all, func() error { return firstError(lookups) }, nil
+}
+
+func firstError(checks []func() error) error {
+	for _, check := range checks {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookup fails when a command of an option isn't there.
+func lookup(machine *host.Host, option, argv0 string) func() error {
+	return func() error {
+		if err := machine.Lookup(argv0); err != nil {
+			return fmt.Errorf("%s: %w", option, err)
+		}
+		return nil
+	}
 }
 
 // commandName shows no more than a command's name: its arguments may hold secrets.
 func commandName(argv []string) string {
-	if len(argv) == 1 {
-		return host.Quote(argv)
+	shown := host.Quote(argv[:min(1, len(argv))])
+	if len(argv) > 1 {
+		shown += " …"
 	}
-	return host.Quote(argv[:1]) + " …"
+	return shown
 }
 
 // hookRunnerOf runs a hook's command on the machine, until its context ends.

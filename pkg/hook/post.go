@@ -60,8 +60,7 @@ func Mask(target string) string {
 
 // bare is the error without the URL, which net/http puts into it.
 func bare(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
 	}
 	return err
