@@ -319,3 +319,21 @@ func TestVersionSkewStopsTheRoll(t *testing.T) {
 		h.Back(1)
 	})
 }
+
+// The slot goes right after the cordon: a live read says so before a hook is started.
+func TestSlotLostBeforeHooks(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		h := newHooked(t)
+		h.Meddle = func(*sim.Process, sim.Call) sim.Outcome { return sim.Outcome{Arrives: 500 * time.Millisecond} }
+		go h.Live(ctx)
+		h.Until("cordoned", time.Minute, func() bool { return h.Node().Spec.Unschedulable })
+		if err := h.Server.Remove(nil, sim.LeaseKind, h.Lease().Name, nil); err != nil {
+			t.Fatal(err)
+		}
+		h.Until("uncordoned", 10*time.Second, func() bool { return !h.Node().Spec.Unschedulable })
+		if got := h.points(); slices.Contains(got, "before-drain") {
+			t.Errorf("%q", got)
+		}
+		h.Back(1)
+	})
+}
