@@ -325,12 +325,17 @@ func TestSlotLostBeforeHooks(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {
 		h := newHooked(t)
 		h.Meddle = func(*sim.Process, sim.Call) sim.Outcome { return sim.Outcome{Arrives: 500 * time.Millisecond} }
+		parts := h.Parts
+		h.Parts = func(p *sim.Process, of *agent.Parts) {
+			parts(p, of)
+			p.Client.Due = func() time.Time { return time.Now().Add(20 * time.Second) } // its watch says so only then
+		}
 		go h.Live(ctx)
 		h.Until("cordoned", time.Minute, func() bool { return h.Node().Spec.Unschedulable })
 		if err := h.Server.Remove(nil, sim.LeaseKind, h.Lease().Name, nil); err != nil {
 			t.Fatal(err)
 		}
-		h.Until("uncordoned", 10*time.Second, func() bool { return !h.Node().Spec.Unschedulable })
+		h.Until("uncordoned", 30*time.Second, func() bool { return !h.Node().Spec.Unschedulable })
 		if got := h.points(); slices.Contains(got, "before-drain") {
 			t.Errorf("%q", got)
 		}
