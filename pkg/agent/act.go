@@ -47,6 +47,8 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 		return atOnce, a.free(ctx, n, o, step)
 	case plan.DoDrain, plan.DoReboot:
 		return step.Again, a.work(ctx, n, o, step)
+	case plan.DoHook:
+		return step.Again, a.runHooks(ctx, n, o, step)
 	case plan.DoTell:
 		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Tell(ctx, n, tale) })
 	case plan.DoWrite:
@@ -69,9 +71,12 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 // evicts reports whether a drain may go on during the step. Everything else stops it, above all a
 // gate that closed.
 func evicts(step plan.Action) bool {
-	return step.Do == plan.DoDrain ||
-		(step.Do == plan.DoWrite && step.Record.Phase == plan.Drain &&
-			(step.Reason == plan.Draining || step.Reason == plan.BlockedByPDB))
+	switch step.Reason {
+	case plan.Draining, plan.BlockedByPDB, plan.BlockedByHook:
+		return step.Do == plan.DoDrain || step.Do == plan.DoHook || step.Do == plan.DoWrite && step.Record.Phase == plan.Drain
+	default:
+		return step.Do == plan.DoDrain
+	}
 }
 
 // write writes to the Node. A conflict means that what was decided on is out of date: look again. After any other

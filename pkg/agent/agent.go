@@ -68,7 +68,7 @@ type Rebooter interface {
 	String() string
 }
 
-// Parts is what an agent is made of. All fields but Pause, Pods, Circuit, CostlyGates, HealthyGates, Daemons with BootedAt, Events and DryRun must be set.
+// Parts is what an agent is made of. All fields but Pause, Pods, Circuit, CostlyGates, HealthyGates, Daemons with BootedAt, Hooks, Skew, Events and DryRun must be set.
 type Parts struct {
 	NodeName string
 	// Identity tells this process from any other agent that works, or worked, for the same node.
@@ -107,6 +107,11 @@ type Parts struct {
 	Daemons  *node.Daemons
 	BootedAt func() (time.Time, error)
 
+	// Hooks are run around a reboot; Policy.Hooks is made from them.
+	Hooks Hooks
+	// Skew looks whether the versions of kubelet and API server go together, once the node has rebooted; nil: nothing does.
+	Skew Gate
+
 	Policy plan.Policy
 	// Period is how often to look when nothing wakes the loop.
 	Period time.Duration
@@ -141,6 +146,7 @@ type Agent struct {
 	command commandWork
 	inquiry inquiry
 	healthy inquiry
+	hooks   hookWork
 	memory  memory
 	trouble trouble
 
@@ -166,6 +172,7 @@ func New(p Parts) *Agent {
 		a.pods = watch("pods", p.Pods, &metav1.PartialObjectMetadata{}, p.Now)
 	}
 	a.inquiry.gates, a.healthy.gates = p.CostlyGates, p.HealthyGates
+	a.Policy.Hooks = a.Hooks.points()
 	a.claim.me, a.ControlPlanes.By = p.Identity, p.Identity
 	a.slots.shared = true // an earlier process may have left it, or have asked for it
 	a.slots.lateUntil = p.Now().Add(lateTake)
@@ -182,6 +189,7 @@ func (a *Agent) Run(ctx context.Context) {
 	defer wg.Wait()
 	defer a.drain.stop()
 	defer a.slots.leases.Stop()
+	defer a.hooks.stop()
 	defer a.circuit.stop()
 	defer a.inquiry.stop()
 	defer a.pause.stop()

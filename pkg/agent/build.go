@@ -64,6 +64,15 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	if err != nil {
 		return nil, err
 	}
+	hooks, hooksCheck, err := hooks(c, machine, version, log)
+	if err != nil {
+		return nil, err
+	}
+	drainer := drain.New(client, drain.Options{
+		NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector, LastSelector: c.DrainLastSelector,
+		SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout, Hold: pods.Why,
+	}, log)
+	skew := skewGate(c, client)
 	asking := sentinels(c, machine, log, time.Now)
 	a := New(Parts{
 		NodeName: c.NodeName,
@@ -89,13 +98,13 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		Pods:           pods,
 		MaxUnavailable: c.MaxUnavailable.Of,
 		LockGroup:      c.LockGroup, LockGroupLabel: c.LockGroupLabel, OrderLabel: c.OrderByLabel, Fleet: others,
-		Drainer: drain.New(client, drain.Options{
-			NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector, LastSelector: c.DrainLastSelector,
-			SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout, Hold: pods.Why,
-		}, log),
-		Rebooter:  rebooter,
-		Sentinels: asking,
-		Gates:     gates(c, check), CostlyGates: costly, HealthyGates: healthy,
+		Drainer:     drainer,
+		Rebooter:    rebooter,
+		Sentinels:   asking,
+		Gates:       gates(c, func() error { return firstError([]func() error{check, hooksCheck}) }),
+		CostlyGates: append(costly, costlyGates(c, skew, drainer)...), HealthyGates: healthy,
+		Hooks:   hooks,
+		Skew:    skew,
 		BootID:  machine.BootID,
 		Daemons: daemons(c, client), BootedAt: bootedAt,
 		Policy: policy(c),
@@ -198,13 +207,7 @@ func rebooter(c config.Config, machine *host.Host) (Rebooter, func() error, erro
 	if err != nil {
 		return nil, nil, fmt.Errorf("--reboot-command %q: %w", c.RebootCommand, err)
 	}
-	check := func() error {
-		if err := machine.Lookup(argv[0]); err != nil {
-			return fmt.Errorf("--reboot-command: %w", err)
-		}
-		return nil
-	}
-	return host.Command{Host: machine, Argv: argv, Timeout: c.CommandTimeout}, check, nil
+	return host.Command{Host: machine, Argv: argv, Timeout: c.CommandTimeout}, lookup(machine, "--reboot-command", argv[0]), nil
 }
 
 func teller(ctx context.Context, c config.Config, version string, client kubernetes.Interface, reg prometheus.Registerer, log logrus.FieldLogger) *tell.Teller {

@@ -112,6 +112,7 @@ func (a *Agent) outdated(n *corev1.Node, o plan.Observation, step plan.Action) (
 func (a *Agent) disrupts(o plan.Observation, step plan.Action) bool {
 	return step.Do == plan.DoCordon || step.Do == plan.DoReboot ||
 		step.Do == plan.DoDrain && !a.drain.begun(a.Now()) ||
+		step.Do == plan.DoHook && step.Hook != plan.AfterReboot && !a.hooks.begun(hookRunOf(o.Record, step.Hook)) ||
 		step.Do == plan.DoWrite && announces(o.Record, step.Record)
 }
 

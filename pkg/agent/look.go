@@ -36,6 +36,8 @@ type memory struct {
 	liveAt time.Time
 	// daemons are of the same time.
 	daemons []plan.Daemon
+	// skew is what was last found out about the versions.
+	skew skewMemory
 	// due is since when the step that is due goes out of service or to the reboot.
 	due time.Time
 	// dry stands in for the record and the condition, which a dry run doesn't write.
@@ -135,6 +137,7 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 	if a.DryRun {
 		a.pretend(&o)
 	}
+	o.Hooks = a.hooks.state(o.Record)
 	if bootID, err := a.BootID(); err != nil {
 		o.BootIDError = err.Error()
 	} else {
@@ -169,6 +172,7 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 	o.HealthySince = a.healthySince(o)
 	o.Pods = a.drain.state()
 	o.Command = a.command.state(o.Record)
+	o.Skew = a.skew(ctx, n, o.Record)
 	return o, nil
 }
 

@@ -99,6 +99,8 @@ type Config struct {
 	DrainTimeout time.Duration
 	// OnDrainTimeout is "abort", "delete" or "reboot": what becomes of a drain that took longer.
 	OnDrainTimeout string
+	// PDBPreflight is "explain", "hold" or "off": what a budget does before the cordon that would refuse an eviction.
+	PDBPreflight string
 	// DrainGracePeriod is in seconds; negative means each pod's own, 0 means no grace at all.
 	DrainGracePeriod int
 	// DrainPodSelector is a label selector for the pods to drain; "" means all.
@@ -145,8 +147,19 @@ type Config struct {
 	// SettleTime is how long the slot is held after the uncordon. The longer of SettleTime and
 	// LockReleaseDelay counts.
 	SettleTime time.Duration
+	// VersionSkew is "stop" or "ignore": what versions of kubelet and API server that don't go together do.
+	VersionSkew string
 	// LockReleaseDelay is kured's name for SettleTime.
 	LockReleaseDelay time.Duration
+
+	// HooksBeforeDrain, HooksBeforeReboot and HooksAfterReboot are done in their order.
+	HooksBeforeDrain, HooksBeforeReboot, HooksAfterReboot []Hook
+	// HookFailure is "hold" or "warn": what a failing hook does that doesn't say so itself.
+	HookFailure string
+	// HookTimeout is how long one try may take.
+	HookTimeout time.Duration
+	// HookHTTPConfig is the path of a file in the format of Prometheus' http_config, for the requests of hooks; "" means none.
+	HookHTTPConfig string
 
 	// CommandNamespace says where commands run: "host" or "own".
 	CommandNamespace string

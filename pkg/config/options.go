@@ -17,8 +17,9 @@ type option struct {
 	// defText says in words what the default is, where def is empty or differs between machines.
 	defText  string
 	required bool
-	secret   bool   // the value is never shown
-	meaning  string // a whole sentence
+	secret   bool // the value is never shown
+	// show is what is shown of a value; nil: all of it.
+	meaning string // a whole sentence
 }
 
 func (o option) names() []string {
@@ -68,6 +69,7 @@ func options(c *Config) []group {
 		drainOptions(c),
 		rebootOptions(c),
 		afterOptions(c),
+		hookOptions(c),
 		commandOptions(c),
 		outputOptions(c),
 		notifyOptions(c),
@@ -205,6 +207,11 @@ func drainOptions(c *Config) group {
 			meaning: "How long a drain may take; 0 means no limit. --on-drain-timeout says what follows.",
 		},
 		{
+			name: "pdb-preflight", value: choice(&c.PDBPreflight, "explain", "hold", "off"), def: "explain",
+			meaning: "Before the cordon, ask the API server whether PodDisruptionBudgets would refuse the evictions, and explain why; or " +
+				"hold the node back, uncordoned, while they would.",
+		},
+		{
 			name: "on-drain-timeout", value: choice(&c.OnDrainTimeout, "abort", "delete", "reboot"), def: "abort",
 			meaning: "What follows a drain that took too long: go back into service and back off; or delete the pods " +
 				"that could not be evicted, past their disruption budgets, and give up if that takes as long again; " +
@@ -319,6 +326,11 @@ func afterOptions(c *Config) group {
 			name: "healthy-query", value: each("name=PromQL", "\n", parseQuery, &c.HealthyQueries), defText: "none",
 			meaning: "PromQL that must be true after --settle-time before the lock is freed, such as 'ceph=ceph_health_status == bool 0': " +
 				"at least one series, and none that is 0 or not a number. Repeatable; in the environment, one on each line. Needs --prometheus-url.",
+		},
+		{
+			name: "version-skew", value: choice(&c.VersionSkew, "stop", "ignore"), def: "stop",
+			meaning: "What a kubelet does that is newer than the API server, or more than three minor versions older: stop the roll, by " +
+				"not starting with the node, or by keeping its slot when it came back so; or nothing.",
 		},
 	}}
 }

@@ -47,6 +47,10 @@ func baseline() Config {
 		NotifyBlockedAfter:  24 * time.Hour,
 		RespectDoNotDisrupt: true,
 		WaitForDaemonSets:   true,
+		HookFailure:         "hold",
+		HookTimeout:         2 * time.Minute,
+		PDBPreflight:        "explain",
+		VersionSkew:         "stop",
 	}
 }
 
@@ -169,6 +173,20 @@ func TestAccepted(t *testing.T) {
 		{"--daemonset-selector=app!=flaky", func(c *Config) { c.DaemonSetSelector = "app!=flaky" }},
 		{"--settle-time=1m", func(c *Config) { c.SettleTime = time.Minute }},
 		{"--lock-release-delay=1m", func(c *Config) { c.LockReleaseDelay = time.Minute }},
+		{"--version-skew=ignore", func(c *Config) { c.VersionSkew = "ignore" }},
+		{"--pdb-preflight=hold", func(c *Config) { c.PDBPreflight = "hold" }},
+		{"--hook-before-drain=ceph osd set 'no out'", func(c *Config) { c.HooksBeforeDrain = []Hook{{Argv: []string{"ceph", "osd", "set", "no out"}}} }},
+		{"--hook-before-drain=a\n\n warn: b ", func(c *Config) {
+			c.HooksBeforeDrain = []Hook{{Argv: []string{"a"}}, {Argv: []string{"b"}, Failure: "warn"}}
+		}},
+		{"--hook-before-reboot=https://u:p@h/x?y=z", func(c *Config) { c.HooksBeforeReboot = []Hook{{URL: "https://u:p@h/x?y=z"}} }},
+		{"--hook-after-reboot=hold:HTTP://h", func(c *Config) { c.HooksAfterReboot = []Hook{{URL: "HTTP://h", Failure: "hold"}} }},
+		{"--hook-after-reboot=curl http://h", func(c *Config) { c.HooksAfterReboot = []Hook{{Argv: []string{"curl", "http://h"}}} }},
+		{"--hook-failure=warn", func(c *Config) { c.HookFailure = "warn" }},
+		{"--hook-timeout=1s", func(c *Config) { c.HookTimeout = time.Second }},
+		{"--hook-http-config=testdata/http.yaml", func(c *Config) {
+			c.HookHTTPConfig = "testdata/http.yaml"
+		}},
 		{"--command-namespace=own", func(c *Config) { c.CommandNamespace = "own" }},
 		{"--command-timeout=5m", func(c *Config) { c.CommandTimeout = 5 * time.Minute }},
 		{"--boot-id-file=/b", func(c *Config) { c.BootIDFile = "/b" }},
@@ -260,6 +278,17 @@ func TestRefused(t *testing.T) {
 		{"--reboot-signal=SIGRTMIN-1", `--reboot-signal: "SIGRTMIN-1" is not allowed`},
 		{"--reboot-signal=SIGRTMIN+31", `--reboot-signal: "SIGRTMIN+31" is not allowed`},
 		{"--dry-run=maybe", `--dry-run: "maybe" is not allowed: true or false`},
+		{"--hook-before-drain=", `--hook-before-drain: "" is not allowed: a command and its arguments`},
+		{"--hook-before-drain=warn:", `--hook-before-drain: "warn:" is not allowed: a command and its arguments`},
+		{"--hook-before-drain=sh 'token", `--hook-before-drain: "sh ***" is not allowed: a command and its arguments`},
+		{"--hook-before-reboot=https:///token", `--hook-before-reboot: "https:///***" is not allowed: a URL such as`},
+		{"--hook-after-reboot=https://h/a b", `--hook-after-reboot: "https://h/***" is not allowed: a URL such as`},
+		{"--hook-failure=ignore", `--hook-failure: "ignore" is not allowed: hold or warn`},
+		{"--hook-timeout=0", `--hook-timeout: "0" is not allowed: a duration such as`},
+		{"--hook-http-config=options.go", `--hook-http-config: "options.go" is not allowed: a file in the format of Prometheus' http_config: yaml:`},
+		{"--hook-http-config=testdata/none", `--hook-http-config: "testdata/none" is not allowed: a file in the format of Prometheus' http_config: open`},
+		{"--pdb-preflight=on", `--pdb-preflight: "on" is not allowed: explain or hold or off`},
+		{"--version-skew=warn", `--version-skew: "warn" is not allowed: stop or ignore`},
 		{"--back-off=3h", "--back-off: 3h0m0s is longer than --back-off-max, 2h0m0s"},
 		{"--period", "--period: needs a value, as in --period=duration"},
 		{"-period=1m", "-period: there is no such flag; did you mean --period?"},

@@ -116,7 +116,7 @@ func addresses(to *[]string) value {
 func httpConfig(to *string) value {
 	return checked(to, "path", func(s string) error {
 		if err := remote.CheckConfig(s); err != nil {
-			return fmt.Errorf("a file as Prometheus' http_config: %w", err)
+			return fmt.Errorf("a file in the format of Prometheus' http_config: %w", err)
 		}
 		return nil
 	})

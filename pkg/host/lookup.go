@@ -66,13 +66,12 @@ func (h *Host) lookup(argv0 string) (string, error) {
 	return "", fmt.Errorf("%w (%s)", exec.ErrNotFound, dirs)
 }
 
-// environ returns the environment of commands: nothing of the pod gets into the host. nil is the
-// agent's own.
-func (h *Host) environ() []string {
+// environ returns the environment of commands, with more at its end: nothing of the pod gets into the host.
+func (h *Host) environ(more []string) []string {
 	if h.namespace == NamespaceOwn {
-		return nil
+		return append(os.Environ(), more...)
 	}
-	return []string{"PATH=" + hostPath, "HOME=/root", "LANG=C.UTF-8"}
+	return append([]string{"PATH=" + hostPath, "HOME=/root", "LANG=C.UTF-8"}, more...)
 }
 
 // where says in words where commands run.

@@ -45,7 +45,12 @@ func (r Result) Failed() bool {
 //
 // Commands stay in the agent's cgroup: its memory limit is theirs too.
 func (h *Host) Run(ctx context.Context, argv []string, timeout time.Duration) Result {
-	return h.run(ctx, argv, timeout, false)
+	return h.run(ctx, argv, nil, timeout, false)
+}
+
+// RunWith is Run with these variables ("NAME=value") added to the command's environment.
+func (h *Host) RunWith(ctx context.Context, argv, env []string, timeout time.Duration) Result {
+	return h.run(ctx, argv, env, timeout, false)
 }
 
 // RunAndLeave is Run for the command that reboots the machine. DANGER: nothing here ever stops that
@@ -54,10 +59,10 @@ func (h *Host) Run(ctx context.Context, argv []string, timeout time.Duration) Re
 // If ctx is done beforehand, nothing is started. When the agent's container ends, its runtime kills
 // what still runs in it, this command too.
 func (h *Host) RunAndLeave(ctx context.Context, argv []string, timeout time.Duration) Result {
-	return h.run(ctx, argv, timeout, true)
+	return h.run(ctx, argv, nil, timeout, true)
 }
 
-func (h *Host) run(ctx context.Context, argv []string, timeout time.Duration, leave bool) (res Result) {
+func (h *Host) run(ctx context.Context, argv, env []string, timeout time.Duration, leave bool) (res Result) {
 	begin := time.Now()
 	defer func() {
 		res.Duration = time.Since(begin)
@@ -65,7 +70,7 @@ func (h *Host) run(ctx context.Context, argv []string, timeout time.Duration, le
 			res.Err = fmt.Errorf("command %s in %s: %w", Quote(argv), h.where(), res.Err)
 		}
 	}()
-	p, err := h.start(ctx, argv)
+	p, err := h.start(ctx, argv, env)
 	if err != nil {
 		return Result{Err: fmt.Errorf("not started: %w", err)}
 	}
@@ -101,7 +106,7 @@ func stopped(ctx context.Context, after time.Duration, leave bool) error {
 }
 
 // start starts argv; when it returns, the process exists and belongs to the right namespace.
-func (h *Host) start(ctx context.Context, argv []string) (*process, error) {
+func (h *Host) start(ctx context.Context, argv, env []string) (*process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -117,7 +122,7 @@ func (h *Host) start(ctx context.Context, argv []string) (*process, error) {
 		cmd := exec.Command(file)
 		cmd.Args = argv
 		cmd.Dir = "/"
-		cmd.Env = h.environ()
+		cmd.Env = h.environ(env)
 		// No Pdeathsig: it would fire when the thread that starts the command ends.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		p, err = startProcess(cmd)

@@ -195,3 +195,16 @@ func TestRunAndLeave(t *testing.T) {
 		}
 	})
 }
+
+// Variables are added to the environment; one that is there already is overridden.
+func TestRunWith(t *testing.T) {
+	t.Setenv("REBOOTD_NODE", "old")
+	r := ownHost().RunWith(t.Context(), sh(`echo "$REBOOTD_NODE $PATH"`), []string{"REBOOTD_NODE=a b"}, time.Minute)
+	if want := "a b " + os.Getenv("PATH") + "\n"; r.Err != nil || r.Output != want {
+		t.Errorf("%q, %v", r.Output, r.Err)
+	}
+	h := New(Options{})
+	if env := h.environ([]string{"REBOOTD_NODE=x"}); strings.Join(env, " ") != "PATH="+hostPath+" HOME=/root LANG=C.UTF-8 REBOOTD_NODE=x" {
+		t.Errorf("in the host: %q", env)
+	}
+}

@@ -64,6 +64,9 @@ func idle(o Observation, now time.Time) Action {
 // required: a reboot is wanted. What is cheap and this node's own is looked at first, then the slot, and
 // under the slot everything again.
 func required(o Observation, p Policy, now time.Time) Action {
+	if a, wait := undo(o, p, now); wait {
+		return a
+	}
 	if o.BootID != o.Record.BootID && len(o.Record.Requests) > 0 {
 		r := o.Record.honour(o.Node)
 		r.Reason, r.BootID = RebootSucceeded, o.BootID
@@ -151,7 +154,7 @@ func out(o Observation, p Policy, now time.Time) Action {
 	case Rebooting:
 		return rebooting(o, p, now)
 	default:
-		return aborting(o, now)
+		return aborting(o, p, now)
 	}
 }
 
@@ -170,6 +173,9 @@ func draining(o Observation, p Policy, now time.Time) Action {
 	}
 	if !o.Node.Unschedulable {
 		return cordon(o, p, now)
+	}
+	if a, wait := beforeDrain(o, p, now); wait {
+		return a
 	}
 	if left := o.Record.Since.Add(p.LoadBalancerDelay).Sub(now); left > 0 {
 		return within(say(o, Draining, fmt.Sprintf("Cordoned; waiting for the load balancers until %s, then the pods are evicted.",
@@ -193,6 +199,9 @@ func draining(o Observation, p Policy, now time.Time) Action {
 			a.Do = DoDrain // a wait would forget that it is done
 		}
 		return within(a, left)
+	}
+	if a, wait := before(o, p, BeforeReboot, how, now); wait {
+		return a
 	}
 	return attempt(o, how+" the reboot command comes next.", now)
 }
@@ -306,6 +315,9 @@ func recovering(o Observation, p Policy, now time.Time) Action {
 		return within(say(o, NotReadyAfterReboot, fmt.Sprintf(
 			"Rebooted and Ready; it must stay so for %s.", p.SteadyTime), now), left)
 	}
+	if a, wait := afterReboot(o, p, now); wait {
+		return a
+	}
 	r := o.Record
 	msg := "Rebooted and healthy: uncordoned."
 	if r.Cordon == CordonAdmin {
@@ -338,6 +350,9 @@ func settling(o Observation, p Policy, now time.Time) Action {
 	if !o.Node.Ready {
 		return say(o, NotReadyAfterReboot, "Uncordoned, but the Node is not Ready: "+o.Node.NotReadyMessage, now)
 	}
+	if a, wait := skewed(o, now); wait {
+		return a
+	}
 	if left := o.Record.Since.Add(p.SettleTime).Sub(now); left > 0 {
 		return within(say(o, Settling, fmt.Sprintf(
 			"In service again; the slot is held until %s, so that the next node waits.", stamp(o.Record.Since.Add(p.SettleTime))), now), left)
@@ -356,9 +371,10 @@ func settling(o Observation, p Policy, now time.Time) Action {
 }
 
 // aborting: uncordon what is ours. The slot goes only after that, so that the node can't be out without one.
-func aborting(o Observation, now time.Time) Action {
+func aborting(o Observation, p Policy, now time.Time) Action {
 	r := o.Record
 	r.Slot, r.LeaseUID, r.FromBootID, r.Attempts = "", "", "", 0
+	r.Hooked, r.HooksDone = r.Hooked && due(r, p, AfterReboot), nil
 	r.OutSince, r.LastAttempt, r.Issued = time.Time{}, time.Time{}, time.Time{}
 	msg := "Gave up; the node is in service again."
 	if r.Cordon == CordonAdmin {

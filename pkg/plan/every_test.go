@@ -250,7 +250,7 @@ func judge(o Observation, a Action) []string {
 	case DoFail:
 		late := o.Record.Phase == Rebooting || o.Record.Phase == Recovering
 		must(late && r.Failed && !o.Record.Failed && o.Record.Attempts > 0, "counts a failure out of turn")
-	case DoWait, DoTell, DoTake, DoWrite:
+	case DoWait, DoTell, DoTake, DoWrite, DoHook:
 	}
 	if o.BootIDError != "" {
 		must(a.Do == DoTell || a.Do == DoWait, "does something without a boot ID")

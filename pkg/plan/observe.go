@@ -24,6 +24,10 @@ type Observation struct {
 	DaemonsError string
 	BootedAt     time.Time
 	Command      CommandState
+	Hooks        HookState
+	// Skew is what is wrong with the versions of kubelet and API server once the node has rebooted. Its zero value: nothing, or
+	// it isn't asked.
+	Skew Verdict
 	// HealthySince is since when [Healthy] has been true without a break, as far as this process saw.
 	// Zero: it isn't.
 	HealthySince time.Time
@@ -87,9 +91,10 @@ type Wanted struct {
 
 // Verdict is one gate's answer. A gate that can't be evaluated is closed, with reason GateError.
 type Verdict struct {
-	Gate    string
-	Open    bool
-	Reason  Reason
+	Gate   string
+	Open   bool
+	Reason Reason
+	// Message says why it is closed. What an open gate has to say is told with the cordon.
 	Message string
 	// Everyone is true when the gate, closed for this reason, would hold every node (an alert, a pause), and false
 	// when it holds only this one.
@@ -197,6 +202,8 @@ type Policy struct {
 	TurnTime time.Duration
 	// BackOff is after the first attempt given up; it doubles with each in a row up to BackOffMax.
 	BackOff, BackOffMax time.Duration
+	// Hooks are the points at which there are hooks.
+	Hooks []HookPoint
 	// Reboots that did not clear what asked for them: at most MaxReboots within MaxRebootsPer. 0: no limit.
 	MaxReboots    int
 	MaxRebootsPer time.Duration
@@ -225,6 +232,8 @@ const (
 	DoDrain Do = "drain"
 	// DoReboot: run the reboot command.
 	DoReboot Do = "reboot"
+	// DoHook: start the hooks of the action's point, or let them run on.
+	DoHook Do = "hook"
 	// DoUncordon: write the record and clear spec.unschedulable, in one patch.
 	DoUncordon Do = "uncordon"
 )
@@ -240,6 +249,8 @@ type Action struct {
 	Marks []Change
 	// Delete is whether a drain deletes pods in place of evicting them.
 	Delete bool
+	// Hook is the point whose hooks are to run.
+	Hook HookPoint
 	// Again is how soon to look again, at the latest. Zero: whenever something changes.
 	Again time.Duration
 }

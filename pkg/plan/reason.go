@@ -29,7 +29,7 @@ const (
 	BlockedByQuery Reason = "BlockedByQuery"
 	// BlockedByPod: A pod on this node must not be disturbed.
 	BlockedByPod Reason = "BlockedByPod"
-	// BlockedByHook: A hook says no.
+	// BlockedByHook: A hook fails and is tried again; the node waits for it.
 	BlockedByHook Reason = "BlockedByHook"
 	// BlockedByUnavailable: Too many other nodes are out of service already.
 	BlockedByUnavailable Reason = "BlockedByUnavailable"
@@ -59,7 +59,7 @@ const (
 	DrainFailed Reason = "DrainFailed"
 	// DrainTimedOut: The drain took longer than --drain-timeout; the node went back into service.
 	DrainTimedOut Reason = "DrainTimedOut"
-	// HookFailed: A hook failed.
+	// HookFailed: A hook failed, or did not succeed in time and the node went back into service.
 	HookFailed Reason = "HookFailed"
 	// RebootIssued: The reboot command comes next, or was given.
 	RebootIssued Reason = "RebootIssued"

@@ -92,6 +92,10 @@ type Record struct {
 	// Failed is whether this reboot was counted as failed for the whole cluster.
 	Failed bool `json:"failed,omitempty"`
 
+	// Hooked is whether a hook before this reboot may have begun. HooksDone are the points whose hooks have run.
+	Hooked    bool        `json:"hooked,omitempty"`
+	HooksDone []HookPoint `json:"hooksDone,omitempty"`
+
 	// AskedBy names what asked for this reboot. Requests are those among it that it will honour.
 	AskedBy  []string  `json:"askedBy,omitempty"`
 	Requests []Request `json:"requests,omitempty"`

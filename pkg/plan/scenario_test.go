@@ -107,6 +107,12 @@ func (w *world) do(verb string, args []string, tell func(string)) error {
 			v.Until = w.now.Add(d)
 		}
 		w.gate(v)
+	case "hooks":
+		w.hookSetting(args)
+	case "skew":
+		if w.skew = (Verdict{}); arg == "yes" {
+			w.skew = Verdict{Reason: BlockedByVersionSkew, Message: "The kubelet is newer than the API server."}
+		}
 	case "lease":
 		w.lease = ""
 	case "slots":
@@ -259,12 +265,12 @@ func (w *world) run(verb, arg string, tell func(string)) error {
 func (w *world) turn(tell func(string)) time.Duration {
 	o := w.look()
 	a := Decide(o, w.policy, w.now)
-	pods, boot := w.process.pods.Work, w.boot
+	pods, boot, hooks := w.process.pods.Work, w.boot, w.process.hooks.state
 	w.act(o, a)
 	tell(w.line(a))
-	woken := w.process.pods.Work != pods || w.process.command.Work != o.Command.Work || w.boot != boot
+	woken := w.process.pods.Work != pods || w.process.command.Work != o.Command.Work || w.boot != boot || w.process.hooks.state != hooks
 	switch {
-	case woken, a.Do != DoWait && a.Do != DoDrain && a.Do != DoReboot, a.Do == DoDrain && pods == Running && !w.podsStuck:
+	case woken, a.Do != DoWait && a.Do != DoDrain && a.Do != DoReboot && a.Do != DoHook, a.Do == DoDrain && pods == Running && !w.podsStuck:
 		return time.Second
 	case a.Again > 0:
 		return min(a.Again, time.Minute)

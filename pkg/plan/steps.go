@@ -80,23 +80,19 @@ func cordon(o Observation, p Policy, now time.Time) Action {
 		r = r.watched(o.Daemons)
 	}
 	if r.Phase != Drain {
-		r = r.enter(Drain, Draining, now)
+		r = r.afresh(p).enter(Drain, Draining, now)
 		r.OutSince, r.Attempts, r.Failed = now, 0, false
 		r.LastAttempt, r.Issued = time.Time{}, time.Time{}
 	}
 	r.Reason, r.BootID, r.Slot, r.LeaseUID = Draining, o.BootID, o.Slot.Name, o.Slot.LeaseUID
 	r = r.asked(o)
-	next := "evicting the pods."
-	if p.LoadBalancerDelay > 0 {
-		next = fmt.Sprintf("waiting %s for the load balancers before the pods are evicted.", p.LoadBalancerDelay)
-	}
-	msg := "Cordoned; " + next
+	msg := "Cordoned; " + follows(o, p, r)
 	switch {
 	case !o.Node.Unschedulable:
 		r.Cordon = CordonOurs
 	case r.Cordon == CordonNone:
 		r.Cordon = CordonAdmin
-		msg = "Found cordoned, and stays so after the reboot; " + next
+		msg = "Found cordoned, and stays so after the reboot; " + follows(o, p, r)
 	}
 	return Action{Do: DoCordon, Reason: Draining, Message: msg, Record: r}
 }

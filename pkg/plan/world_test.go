@@ -34,6 +34,9 @@ type world struct {
 	commands   int
 	process    process
 	disruptive []Do
+	hookFails  map[HookPoint]bool
+	hookRuns   []HookPoint
+	skew       Verdict
 }
 
 // process is the memory of one agent.
@@ -44,6 +47,7 @@ type process struct {
 	pods                                 DrainState
 	command                              CommandState
 	tracked                              bool
+	hooks                                hookWork
 }
 
 // start is the beginning of every scenario's clock.
@@ -131,6 +135,10 @@ func (w *world) look() Observation {
 		p.tracked, p.command = true, CommandState{Work: Doubtful, Doubt: true}
 	}
 	o.Command = p.command
+	o.Hooks = w.hookState(r)
+	if r.Phase == Settle {
+		o.Skew = w.skew
+	}
 	return o
 }
 
@@ -186,7 +194,7 @@ func (w *world) ask(o Observation) []Verdict {
 // act does what the agent would.
 func (w *world) act(o Observation, a Action) {
 	p := &w.process
-	if keepsDrain := a.Do == DoDrain || a.Do == DoWrite && a.Record.Phase == Drain && (a.Reason == Draining || a.Reason == BlockedByPDB); !keepsDrain {
+	if keepsDrain := a.Do == DoDrain || a.Do == DoWrite && a.Record.Phase == Drain && (a.Reason == Draining || a.Reason == BlockedByPDB || a.Reason == BlockedByHook) || a.Do == DoHook; !keepsDrain {
 		p.pods = DrainState{}
 	}
 	told := Told{Reason: a.Reason, Message: a.Message, At: w.now}
@@ -212,6 +220,8 @@ func (w *world) act(o Observation, a Action) {
 		w.record, w.node.Unschedulable = a.Record.String(), false
 	case DoDrain:
 		w.drain(a.Delete)
+	case DoHook:
+		w.runHooks(a.Hook)
 	case DoReboot:
 		w.rebootCommand()
 	}

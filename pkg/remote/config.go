@@ -55,6 +55,19 @@ func CheckConfig(file string) error {
 	return err
 }
 
+// Client is a client by itself, for addresses that aren't a server's base. The files that the http_config file names are read by each
+// request, the file itself only now.
+func Client(file, agent string) (*http.Client, error) {
+	var text []byte
+	if file != "" {
+		var err error
+		if text, err = os.ReadFile(file); err != nil {
+			return nil, err
+		}
+	}
+	return newClient(text, file, agent)
+}
+
 // http is the client, made anew when the file has changed. One that can't be used any more is an error, for the old one may be
 // what somebody wanted to end.
 func (s *Server) http() (*http.Client, error) {

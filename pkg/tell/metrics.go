@@ -23,6 +23,7 @@ type Metrics struct {
 	lastCheck prometheus.Gauge
 	drains    *prometheus.CounterVec
 	reboots   *prometheus.CounterVec
+	hooks     *prometheus.CounterVec
 	out       prometheus.Histogram
 	notices   *prometheus.CounterVec
 	build     *prometheus.GaugeVec
@@ -56,6 +57,7 @@ func NewMetrics(reg prometheus.Registerer, node, version string) *Metrics {
 			"When what this agent knows of whether a reboot is wanted was found out, in Unix seconds; of several sentinels the oldest answer."),
 		drains:  counters("rebootd_drains_total", "Drains that ended, by result.", "result"),
 		reboots: counters("rebootd_reboots_total", "Reboots proved by a changed boot ID, and reboot commands that failed, by result.", "result"),
+		hooks:   counters("rebootd_hooks_total", "Tries of hooks, by the point at which they run and by result.", "hook", "result"),
 		out: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "rebootd_out_of_service_seconds", Help: "How long this node was out of service for a reboot, from cordon to uncordon.",
 			Buckets: []float64{15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200},
@@ -63,7 +65,7 @@ func NewMetrics(reg prometheus.Registerer, node, version string) *Metrics {
 		notices: counters("rebootd_notifications_total", "Notices to services (--notify-url), by result.", "result"),
 		build:   gauges("rebootd_build_info", "1, labelled with the version of this agent.", "version"),
 	}
-	reg.MustRegister(m.required, m.since, m.kured, m.asked, m.phase, m.blocked, m.slotHeld, m.orphans, m.lastCheck, m.drains, m.reboots, m.out, m.notices, m.build)
+	reg.MustRegister(m.required, m.since, m.kured, m.asked, m.phase, m.blocked, m.slotHeld, m.orphans, m.lastCheck, m.drains, m.reboots, m.hooks, m.out, m.notices, m.build)
 	m.build.WithLabelValues(version).Set(1)
 	for _, r := range []string{"drained", "aborted"} {
 		m.drains.WithLabelValues(r)
@@ -73,6 +75,11 @@ func NewMetrics(reg prometheus.Registerer, node, version string) *Metrics {
 	}
 	for _, r := range notify.Results() {
 		m.notices.WithLabelValues(string(r))
+	}
+	for _, p := range plan.HookPoints() {
+		for _, r := range []string{"succeeded", "failed"} {
+			m.hooks.WithLabelValues(string(p), r)
+		}
 	}
 	return m
 }
@@ -125,6 +132,15 @@ func (m *Metrics) Rebooted() { m.reboots.WithLabelValues("succeeded").Inc() }
 
 // RebootFailed counts a reboot command that is known to have failed.
 func (m *Metrics) RebootFailed() { m.reboots.WithLabelValues("failed").Inc() }
+
+// HookRan counts one try of a hook.
+func (m *Metrics) HookRan(hook string, ok bool) {
+	result := "failed"
+	if ok {
+		result = "succeeded"
+	}
+	m.hooks.WithLabelValues(hook, result).Inc()
+}
 
 // Back counts a node's time out of service.
 func (m *Metrics) Back(out time.Duration) { m.out.Observe(out.Seconds()) }

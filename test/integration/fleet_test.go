@@ -57,7 +57,9 @@ type fleet struct {
 	binary string
 	nodes  cache.SharedIndexInformer
 	leases cache.SharedIndexInformer
-	cancel context.CancelFunc
+	// version is the API server's.
+	version string
+	cancel  context.CancelFunc
 }
 
 // shared is the fleet; the first test that asks for it starts it.
@@ -92,6 +94,11 @@ func (f *fleet) prepare(ctx context.Context) error {
 	if f.client, err = kubernetes.NewForConfig(f.Config()); err != nil {
 		return err
 	}
+	info, err := f.client.Discovery().ServerVersion()
+	if err != nil {
+		return err
+	}
+	f.version = info.GitVersion
 	if f.dir, err = os.MkdirTemp("", "rebootd-integration-"); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -109,7 +110,7 @@ func (m *machine) kubelet(isReady bool) {
 		status = corev1.ConditionTrue
 	}
 	m.patch(map[string]any{"status": map[string]any{
-		"nodeInfo": map[string]any{"bootID": m.read("boot-id")},
+		"nodeInfo": map[string]any{"bootID": m.read("boot-id"), "kubeletVersion": cmp.Or(m.read("kubelet-version"), m.f.version)},
 		"conditions": []corev1.NodeCondition{{Type: corev1.NodeReady, Status: status, Reason: "Test",
 			Message: "set by the test", LastHeartbeatTime: now, LastTransitionTime: now}},
 	}}, "status")

@@ -13,21 +13,25 @@ import (
 // remove sends one eviction or deletion of exactly this pod: not of another of the same name, and not again
 // by itself if the server says Retry-After.
 func (d *Drainer) remove(ctx context.Context, way Way, pod *corev1.Pod) error {
+	if way == Evict {
+		return d.evict(ctx, pod)
+	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	options := &metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID))}
-	if d.opts.GracePeriodSeconds >= 0 {
-		grace := int64(d.opts.GracePeriodSeconds)
-		options.GracePeriodSeconds = &grace
-	}
-	if way == Delete {
-		return d.client.CoreV1().RESTClient().Delete().
-			MaxRetries(0).
-			Namespace(pod.Namespace).Resource("pods").Name(pod.Name).
-			Body(options).
-			Do(ctx).
-			Error()
-	}
+	return d.client.CoreV1().RESTClient().Delete().
+		MaxRetries(0).
+		Namespace(pod.Namespace).Resource("pods").Name(pod.Name).
+		Body(d.deleteOptions(pod)).
+		Do(ctx).
+		Error()
+}
+
+// evict sends one eviction; with metav1.DryRunAll nothing comes of it but the answer.
+func (d *Drainer) evict(ctx context.Context, pod *corev1.Pod, dryRun ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	options := d.deleteOptions(pod)
+	options.DryRun = dryRun
 	return d.client.CoreV1().RESTClient().Post().
 		MaxRetries(0).
 		Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("eviction").
@@ -37,6 +41,15 @@ func (d *Drainer) remove(ctx context.Context, way Way, pod *corev1.Pod) error {
 		}).
 		Do(ctx).
 		Error()
+}
+
+func (d *Drainer) deleteOptions(pod *corev1.Pod) *metav1.DeleteOptions {
+	options := &metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID))}
+	if d.opts.GracePeriodSeconds >= 0 {
+		grace := int64(d.opts.GracePeriodSeconds)
+		options.GracePeriodSeconds = &grace
+	}
+	return options
 }
 
 // retryDelay is how long to leave a request alone that has failed with err, after so many failures
