@@ -124,7 +124,9 @@ func TestPodHoldsItsNode(t *testing.T) {
 				pod := run(kind)
 				other := f.machine(t, m.namespace, "elsewhere")
 				elsewhere := other.app("busy")
-				kubectl := func(pod string, args []string) { f.kubectl(t, append([]string{"-n", m.namespace}, with(args, pod)...)...) }
+				kubectl := func(pod string, args []string) {
+					f.kubectl(t, append([]string{"-n", m.namespace}, with(args, pod)...)...)
+				}
 				kubectl(pod, tt.hold)
 				kubectl(elsewhere, tt.hold) // says nothing to this node
 				g := f.gateway(t, nil)
