@@ -232,4 +232,3 @@ func TestPodBehindTheWatch(t *testing.T) {
 		m.Back(1)
 	})
 }
-
