@@ -99,16 +99,31 @@ func (n *node) run(command string) string {
 	return strings.TrimSpace(result.Stdout)
 }
 
+// insist runs a shell command that may be run twice: on a busy machine a connection may time out.
+func (n *node) insist(command string) string {
+	n.t.Helper()
+	var out string
+	eventually(n.t, quick, n.Name()+" runs "+command, func(ctx context.Context) error {
+		result, err := n.Exec(ctx, command)
+		if err == nil && result.ExitCode != 0 {
+			err = fmt.Errorf("exit code %d: %s%s", result.ExitCode, result.Stdout, result.Stderr)
+		}
+		out = strings.TrimSpace(result.Stdout)
+		return err
+	})
+	return out
+}
+
 // require makes the machine ask for a reboot, as its package manager would.
 func (n *node) require() {
 	n.t.Helper()
-	n.run("touch " + sentinel)
+	n.insist("touch " + sentinel)
 }
 
 // bootID is what the kernel says.
 func (n *node) bootID() string {
 	n.t.Helper()
-	return n.run("cat /proc/sys/kernel/random/boot_id")
+	return n.insist("cat /proc/sys/kernel/random/boot_id")
 }
 
 func (n *node) reaches(phase plan.Phase, within time.Duration) plan.Record {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -97,11 +98,21 @@ func TestManifestsRightsAreEnough(t *testing.T) {
 	m.app("web")
 	m.daemon("daemon")
 	pod, free := m.stuck()
+	busy := m.daemon("busy")
+	f.kubectl(t, "annotate", "pod", "-n", ns, busy, "rebootd.io/hold=x")
+	f.kubectl(t, "create", "configmap", "-n", ns, "rebootd-control", "--from-literal=paused=true")
+	onlyReadsThePause(t, f, ns)
 	var plugs []*plug
 	for _, each := range []*machine{m, next} {
 		g := f.gateway(t, config)
 		each.require()
 		plugs = append(plugs, each.power(func() *process { return each.agent(g.flag()) }))
+		if each == m {
+			m.says(plan.Paused)
+			f.kubectl(t, "delete", "configmap", "-n", ns, "rebootd-control")
+			m.says(plan.BlockedByPod, busy)
+			f.kubectl(t, "annotate", "pod", "-n", ns, busy, "rebootd.io/hold-")
+		}
 		each.says(map[bool]plan.Reason{true: plan.BlockedByPDB, false: plan.WaitingForSlot}[each == m])
 	}
 	m.says(plan.BlockedByPDB, pod)
@@ -116,5 +127,30 @@ func TestManifestsRightsAreEnough(t *testing.T) {
 	}
 	if most, _ := o.seen(); most != 1 {
 		t.Errorf("%d were out at once", most)
+	}
+}
+
+// onlyReadsThePause checks that an agent can see the ConfigMap that people pause with, can't change it, and sees no other.
+func onlyReadsThePause(t *testing.T, f *fleet, ns string) {
+	t.Helper()
+	for _, tt := range []struct {
+		verb, name string
+		may        bool
+	}{
+		{"list", "rebootd-control", true}, {"watch", "rebootd-control", true},
+		{"update", "rebootd-control", false}, {"patch", "rebootd-control", false}, {"delete", "rebootd-control", false},
+		{"list", "", false}, {"get", "other", false},
+	} {
+		answer, err := f.client.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
+			Spec: authorizationv1.SubjectAccessReviewSpec{User: "system:serviceaccount:rebootd:rebootd", ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: ns, Verb: tt.verb, Resource: "configmaps", Name: tt.name,
+			}},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.Status.Allowed != tt.may {
+			t.Errorf("may an agent %s ConfigMap %q: %v", tt.verb, tt.name, answer.Status.Allowed)
+		}
 	}
 }

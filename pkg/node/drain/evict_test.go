@@ -134,7 +134,7 @@ func TestPodOnHold(t *testing.T) {
 		done := newPod("done", held, func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })
 		s := newServer(t, web, late, db, done)
 		s.refuse = func(p *corev1.Pod, _ int) *http.Response {
-			if p.Name == "late" {
+			if p.Name == "late" && time.Since(s.began) < time.Minute {
 				return blockedBy("late")
 			}
 			return nil
@@ -146,7 +146,6 @@ func TestPodOnHold(t *testing.T) {
 			s.put(after)
 		}
 		time.AfterFunc(7*time.Second, func() { mark(late, held) })
-		time.AfterFunc(time.Minute, func() { s.refuse = nil })
 		time.AfterFunc(2*time.Minute, func() {
 			mark(db, func(*corev1.Pod) {})
 			mark(late, func(*corev1.Pod) {})
