@@ -265,10 +265,6 @@ func (h *simHost) report(ctx context.Context, up bool) error {
 		return err
 	}
 	ready := corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "The simulated machine is up."}
-	server, err := h.client.Discovery().ServerVersion()
-	if err != nil {
-		return fmt.Errorf("the API server's version: %w", err)
-	}
 	var label any = "kwok" // which is what lets kwok answer for the machine
 	if !up {
 		ready.Status, ready.Reason, ready.Message = corev1.ConditionUnknown, "NodeStatusUnknown", "The simulated machine is down."
@@ -278,10 +274,7 @@ func (h *simHost) report(ctx context.Context, up bool) error {
 	ready.LastHeartbeatTime, ready.LastTransitionTime = now, now
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"labels": map[string]any{"type": label}},
-		"status": map[string]any{
-			"nodeInfo":   map[string]any{"bootID": id, "kubeletVersion": server.GitVersion}, // kwok's own is none
-			"conditions": []corev1.NodeCondition{ready},
-		},
+		"status":   map[string]any{"nodeInfo": map[string]any{"bootID": id}, "conditions": []corev1.NodeCondition{ready}},
 	})
 	if err != nil {
 		return fmt.Errorf("encoding a patch: %w", err)

@@ -60,7 +60,10 @@ func (m *machine) createNode() {
 	m.t.Helper()
 	_, err := m.f.client.CoreV1().Nodes().Create(context.Background(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{
 		Name: m.name, Labels: map[string]string{"type": "kwok", "kubernetes.io/hostname": m.name, groupLabel: m.namespace},
-	}}, metav1.CreateOptions{})
+	},
+		// kwok keeps what is there; what it would put in its place is no version.
+		Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{KubeletVersion: cmp.Or(m.read("kubelet-version"), m.f.version)}},
+	}, metav1.CreateOptions{})
 	if err != nil {
 		m.t.Fatal(err)
 	}

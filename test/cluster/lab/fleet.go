@@ -37,8 +37,13 @@ func (c *Cluster) AddFakeNodes(ctx context.Context, n int, labels func(i int) ma
 	if err != nil {
 		return err
 	}
+	server, err := client.Discovery().ServerVersion()
+	if err != nil {
+		return fmt.Errorf("the API server's version: %w", err)
+	}
 	create := func(i int) error {
 		node := fakeNode(i)
+		node.Status.NodeInfo.KubeletVersion = server.GitVersion // what kwok would put in its place is no version
 		if labels != nil {
 			maps.Copy(node.Labels, labels(i))
 		}
