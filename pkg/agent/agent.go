@@ -41,8 +41,8 @@ type Sentinel interface {
 	Look(ctx context.Context) plan.Wanted
 }
 
-// Gate is one thing that may hold a reboot back. The context it gets ends after ten seconds; an answer
-// that comes later counts as closed.
+// Gate is one thing that may hold a reboot back. The context that it gets ends after ten seconds; it has to answer then, and an
+// answer that couldn't be had is a closed gate.
 type Gate interface {
 	Ask(ctx context.Context, n *corev1.Node) plan.Verdict
 }
@@ -93,9 +93,10 @@ type Parts struct {
 	Drainer   Drainer
 	Rebooter  Rebooter
 	Sentinels []Sentinel
-	// Gates are asked on every look, by every node that waits; CostlyGates only under the slot.
+	// Gates are asked on every look, by every node that waits, and must not block; CostlyGates only under the slot, and
+	// beside the loop.
 	Gates, CostlyGates []Gate
-	// HealthyGates are asked after the reboot and the settle time; all must be open before the slot is freed.
+	// HealthyGates are asked after the reboot and the settle time, beside the loop; all must be open before the slot is freed.
 	HealthyGates []Gate
 	BootID       func() (string, error)
 
@@ -128,7 +129,8 @@ type Agent struct {
 	claim   claim
 	drain   drainWork
 	command commandWork
-	healthy healthyWork
+	inquiry inquiry // of the costly gates
+	healthy inquiry
 	memory  memory
 	trouble trouble
 
@@ -161,6 +163,7 @@ func (a *Agent) Run(ctx context.Context) {
 	defer a.drain.stop()
 	defer a.slots.stop()
 	defer a.circuit.stop()
+	defer a.inquiry.stop()
 	defer a.healthy.stop()
 	wg.Go(func() { a.self.Run(ctx) })
 	for _, s := range a.Sentinels {
@@ -240,6 +243,7 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 	if mine, again := a.stand(ctx, n); !mine {
 		return again
 	}
+	sure := a.sure()
 	o, err := a.observe(ctx, n)
 	if err != nil {
 		return 0
@@ -247,11 +251,11 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 	a.Tell.Metrics.Looked(o, a.Now())
 	a.ready.CompareAndSwap(false, n != nil)
 	step := plan.Decide(o, a.Policy, a.Now())
-	if a.unsure(o, step) {
+	if a.unsure(o, step, sure) {
 		return 0
 	}
-	if a.outdated(o, step) {
-		return atOnce
+	if wait, outdated := a.outdated(n, o, step); outdated {
+		return wait
 	}
 	again, err := a.act(ctx, n, o, step)
 	if err != nil {

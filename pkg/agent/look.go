@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
-	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/mirror"
 	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -26,9 +24,14 @@ type memory struct {
 	healthySince time.Time
 	wanted       plan.Wanted
 	closedSince  map[string]time.Time
-	// costly are the answers of the costly gates, costlyAt when they were given.
+	// costly are the answers of the costly gates that are asked within a look, costlyAt when they were given.
 	costly   []plan.Verdict
 	costlyAt time.Time
+	// answers are what the gates beside the loop had said by this look.
+	answers answers
+	// disrupting is the step that would disrupt something and waits for fresh answers, disruptingSince since when.
+	disrupting      plan.Do
+	disruptingSince time.Time
 	// due is since when the step that is due goes out of service or to the reboot.
 	due time.Time
 	// dry stands in for the record and the condition, which a dry run doesn't write.
@@ -65,6 +68,8 @@ func (a *Agent) own(ctx context.Context) (*corev1.Node, error) {
 func (a *Agent) meet(n *corev1.Node) {
 	recreated := a.memory.uid != ""
 	a.drain.stop()
+	a.inquiry.forget()
+	a.healthy.forget()
 	a.memory = memory{uid: n.UID, closedSince: map[string]time.Time{}}
 	a.command.forget()
 	seen, _, _ := node.Observe(a.NodeName, n)
@@ -147,10 +152,10 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 		a.why.Store("the sentinel command has not ended yet")
 		return o, errNotYet
 	}
-	if o.Gates, err = a.healthy.ask(ctx, a, n, o); err != nil {
+	if o.Gates, err = a.ask(ctx, n, o); err != nil {
+		a.why.Store(err.Error())
 		return o, err
 	}
-	o.Gates = append(o.Gates, a.ask(ctx, n, o)...)
 	o.HealthySince = a.healthySince(o)
 	o.Pods = a.drain.state()
 	o.Command = a.command.state(o.Record)
@@ -175,17 +180,24 @@ func (a *Agent) wanted(ctx context.Context, o plan.Observation) plan.Wanted {
 }
 
 // ask asks the gates that are to be asked now, and remembers since when each has been closed.
-func (a *Agent) ask(ctx context.Context, n *corev1.Node, o plan.Observation) []plan.Verdict {
-	var verdicts []plan.Verdict
+func (a *Agent) ask(ctx context.Context, n *corev1.Node, o plan.Observation) ([]plan.Verdict, error) {
+	costly, err := a.askCostly(ctx, n, o)
+	if err != nil {
+		return nil, err
+	}
+	verdicts, err := a.askHealthy(n, o)
+	if err != nil {
+		return nil, err
+	}
 	switch o.Record.Phase {
 	case plan.Required, plan.Drain, plan.Rebooting:
-		verdicts = append(a.askCircuit(ctx, false), a.askAll(ctx, n, a.Gates, false)...)
+		verdicts = append(a.askCircuit(ctx, false), a.askCheap(ctx, n)...)
 		if o.Record.Phase == plan.Required {
 			verdicts = append(verdicts, a.watchControlPlanes(ctx, n)...)
 		}
 	default:
 	}
-	verdicts = append(verdicts, a.askCostly(ctx, n, o)...)
+	verdicts = append(verdicts, costly...)
 	closed := map[string]time.Time{}
 	for i := range verdicts {
 		v := &verdicts[i]
@@ -199,62 +211,7 @@ func (a *Agent) ask(ctx context.Context, n *corev1.Node, o plan.Observation) []p
 		closed[v.Gate] = v.ClosedSince
 	}
 	a.memory.closedSince = closed
-	return verdicts
-}
-
-const (
-	// costlyEvery is how often the costly gates are asked while nothing is about to be disrupted.
-	costlyEvery = 30 * time.Second
-	// costlyFresh is how old their answers may be when something is.
-	costlyFresh = time.Second
-)
-
-// askCostly asks the gates that only the node whose turn it is asks, or returns what they said not long ago.
-func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observation) []plan.Verdict {
-	if !plan.AskCostly(o.Record, o.Slot.Held) {
-		a.memory.costly = nil
-		return nil
-	}
-	if a.memory.costly != nil && a.Now().Sub(a.memory.costlyAt) < min(costlyEvery, a.Period) {
-		return slices.Clone(a.memory.costly)
-	}
-	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
-	defer cancel()
-	verdicts := append(a.askCircuit(ctx, true), a.askOthers(ctx, n, o))
-	if fleet.ControlPlane(n.Labels) {
-		verdicts = append(verdicts, a.askControlPlane(ctx, n, o.Record))
-	}
-	for i := range verdicts {
-		verdicts[i].Costly = true
-	}
-	verdicts = append(verdicts, a.askAll(ctx, n, a.CostlyGates, true)...)
-	a.memory.costly = verdicts
-	a.memory.costlyAt = a.Now() // not before: answers that took long to get are no older for it
-	return slices.Clone(a.memory.costly)
-}
-
-// outdated reports whether the step disrupts something on answers that are not fresh. They are forgotten then: look again.
-func (a *Agent) outdated(o plan.Observation, step plan.Action) bool {
-	disrupts := step.Do == plan.DoCordon || step.Do == plan.DoReboot ||
-		step.Do == plan.DoDrain && !a.drain.begun(a.Now()) ||
-		step.Do == plan.DoWrite && step.Record.Phase == plan.Rebooting && step.Record.Attempts > o.Record.Attempts
-	if !disrupts || a.Now().Sub(a.memory.costlyAt) < costlyFresh {
-		return false
-	}
-	a.memory.costly = nil
-	return true
-}
-
-func (a *Agent) askAll(ctx context.Context, n *corev1.Node, gates []Gate, costly bool) []plan.Verdict {
-	verdicts := make([]plan.Verdict, 0, len(gates))
-	for _, g := range gates {
-		ctx, cancel := context.WithTimeout(ctx, gateTimeout)
-		v := g.Ask(ctx, n)
-		cancel()
-		v.Costly = costly
-		verdicts = append(verdicts, v)
-	}
-	return verdicts
+	return verdicts, nil
 }
 
 func (a *Agent) healthySince(o plan.Observation) time.Time {

@@ -162,9 +162,13 @@ func (a *Agent) asked(since time.Time) bool {
 	return all
 }
 
+// sure reports whether every sentinel beside the loop has answered since the step was due that goes out of service or to the
+// reboot. It is looked at before the sentinels are: what comes in between may be another answer, that isn't decided on.
+func (a *Agent) sure() bool { return a.memory.due.IsZero() || a.asked(a.memory.due) }
+
 // unsure reports whether the step goes out of service, or to the reboot, on an answer from before the step was due. Then the
 // sentinels beside the loop are asked once more.
-func (a *Agent) unsure(o plan.Observation, step plan.Action) bool {
+func (a *Agent) unsure(o plan.Observation, step plan.Action, sure bool) bool {
 	goes := step.Do == plan.DoCordon || step.Do == plan.DoWrite && announces(o.Record, step.Record)
 	if !goes {
 		a.memory.due = time.Time{}
@@ -172,6 +176,7 @@ func (a *Agent) unsure(o plan.Observation, step plan.Action) bool {
 	}
 	if a.memory.due.IsZero() {
 		a.memory.due = a.Now()
+		sure = a.asked(a.memory.due)
 	}
-	return !a.asked(a.memory.due)
+	return !sure
 }

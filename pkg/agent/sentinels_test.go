@@ -124,17 +124,20 @@ func TestUnsure(t *testing.T) {
 	b := &beside{asked: func(since time.Time) bool { asked = append(asked, since); return len(asked) > 1 }}
 	a := &Agent{Parts: Parts{Sentinels: []Sentinel{b}, Now: func() time.Time { return now }}}
 	cordon, wait := plan.Action{Do: plan.DoCordon}, plan.Action{Do: plan.DoWait}
-	first := a.unsure(plan.Observation{}, cordon)
+	first := a.unsure(plan.Observation{}, cordon, a.sure())
 	now = now.Add(time.Minute)
-	second := a.unsure(plan.Observation{}, cordon)
+	second := a.unsure(plan.Observation{}, cordon, a.sure())
 	if !first || second || !asked[0].Equal(asked[1]) || asked[0].IsZero() {
 		t.Errorf("unsure %v, then %v; asked for %v", first, second, asked)
 	}
-	if a.unsure(plan.Observation{}, wait) || len(asked) != 2 {
+	if !a.unsure(plan.Observation{}, cordon, false) {
+		t.Error("sure, though no answer had come when this look began")
+	}
+	if a.unsure(plan.Observation{}, wait, true) || len(asked) != 2 {
 		t.Error("asked for nothing")
 	}
 	announce := plan.Action{Do: plan.DoWrite, Record: plan.Record{Phase: plan.Rebooting, Attempts: 1}}
-	if a.unsure(plan.Observation{}, announce); len(asked) != 3 || !asked[2].Equal(now) {
+	if a.unsure(plan.Observation{}, announce, a.sure()); len(asked) != 3 || !asked[2].Equal(now) {
 		t.Errorf("asked for %v", asked)
 	}
 }

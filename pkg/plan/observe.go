@@ -231,10 +231,12 @@ type Action struct {
 
 // AskCostly reports whether the gates that are costly to ask are to be asked: only under the slot, by the
 // node whose turn it is, until the reboot command has run.
-func AskCostly(r Record, slotHeld bool) bool {
-	switch r.Phase {
-	case Required, Drain, Rebooting:
-		return slotHeld
+func AskCostly(o Observation) bool {
+	switch o.Record.Phase {
+	case Required:
+		return o.Slot.Held
+	case Drain, Rebooting:
+		return o.Slot.Held && o.Record.Issued.IsZero() && o.Record.BootID == o.BootID
 	default:
 		return false
 	}
@@ -242,8 +244,8 @@ func AskCostly(r Record, slotHeld bool) bool {
 
 // AskHealthy reports whether it is to be asked if the cluster is well again: after the settle time, while the slot is held, or
 // may be.
-func AskHealthy(r Record, p Policy, s Slot, now time.Time) bool {
-	return r.Phase == Settle && (s.Held || s.Error != "") && !now.Before(r.Since.Add(p.SettleTime))
+func AskHealthy(o Observation, p Policy, now time.Time) bool {
+	return o.Record.Phase == Settle && (o.Slot.Held || o.Slot.Error != "") && !now.Before(o.Record.Since.Add(p.SettleTime))
 }
 
 // Healthy reports whether the node serves again: it is Ready, and that was said after the reboot. A status

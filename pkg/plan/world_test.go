@@ -111,7 +111,7 @@ func (w *world) look() Observation {
 		o.Wanted.Since = p.wantedSince
 	}
 	o.Slot = w.slot()
-	o.Gates = w.ask(r, o.Slot)
+	o.Gates = w.ask(o)
 	switch {
 	case !Healthy(o):
 		p.healthySince = time.Time{}
@@ -156,13 +156,14 @@ func (w *world) slot() Slot {
 	return Slot{Held: true, Name: "rebootd-default-0", LeaseUID: w.lease, HeldSince: w.process.heldSince}
 }
 
-func (w *world) ask(r Record, slot Slot) []Verdict {
+func (w *world) ask(o Observation) []Verdict {
 	var asked []Verdict
 	closed := map[string]time.Time{}
 	for _, v := range w.gates {
-		switch healthy := strings.HasPrefix(v.Gate, "healthy"); {
-		case healthy && !AskHealthy(r, w.policy, slot, w.now), !healthy && r.Phase != Required && r.Phase != Drain && r.Phase != Rebooting,
-			v.Costly && !AskCostly(r, slot.Held):
+		phase, healthy := o.Record.Phase, strings.HasPrefix(v.Gate, "healthy")
+		switch {
+		case healthy && !AskHealthy(o, w.policy, w.now), !healthy && phase != Required && phase != Drain && phase != Rebooting,
+			v.Costly && !AskCostly(o):
 			continue
 		}
 		if !v.Open {

@@ -124,7 +124,9 @@ func TestProxyAndOAuth2(t *testing.T) {
 	server := started(t, echo)
 	oauth := "oauth2: {client_id: me, client_secret: geheim, token_url: %q}\n"
 	get(t, made(t, server.URL, file(t, t.TempDir(), "http.yaml", fmt.Sprintf(oauth, tokens.URL))), "auth=Bearer for-me-geheim")
-	refuses := started(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no\nsuch client", http.StatusUnauthorized) })
+	refuses := started(t, func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "no\nsuch client", http.StatusUnauthorized)
+	})
 	fails(t, made(t, server.URL, file(t, t.TempDir(), "http.yaml", fmt.Sprintf(oauth, refuses.URL))), "no such client")
 	hangs := hanging(t)
 	begun := time.Now()
