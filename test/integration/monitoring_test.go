@@ -45,6 +45,15 @@ func TestPrometheusHoldsBack(t *testing.T) {
 	s := monitoring.Prometheus(t, fmt.Sprintf("global: {scrape_interval: 200ms, evaluation_interval: 200ms}\nrule_files: [rules.yml]\n"+
 		"scrape_configs: [{job_name: a, static_configs: [{targets: [%q]}]}]\n", strings.TrimPrefix(exporter.URL, "http://")),
 		map[string]string{"rules.yml": "groups:\n- name: a\n  rules:\n  - {alert: Fire, expr: 'fire == 1'}\n  - {alert: RebootdOverdue, expr: 'vector(1)'}\n"}, nil)
+	until(t, "Prometheus knows of the alert", func() bool {
+		resp, err := http.Get(s.URL() + "/api/v1/alerts")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		return strings.Contains(string(body), "Fire")
+	})
 	m.file("http.yaml", "http_headers: {X-Scope-OrgID: {values: [geheim]}}\n")
 	o := observe(t, 0, m)
 	p := m.power(func() *process {
@@ -65,7 +74,7 @@ func TestPrometheusHoldsBack(t *testing.T) {
 	m.says(plan.BlockedByQuery, "The query ceph")
 	o.allow(1)
 	told.set("fire 1", "ceph_health_status 0", "ready_again 0")
-	m.says(plan.Settling, "The query ready (--healthy-query) isn't true yet", "is 0.", "delete the Lease")
+	m.says(plan.Settling, "The query ready (--healthy-query, ready_again) isn't true yet", "is 0.", "delete the Lease")
 	if m.orders() != 1 || m.cordoned() || !m.holds() {
 		t.Errorf("%d orders, cordoned %t, slot held %t", m.orders(), m.cordoned(), m.holds())
 	}
