@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -147,12 +148,12 @@ func TestQueries(t *testing.T) {
 			block := Query{p, "ceph", "q"}.Ask(t.Context(), nil)
 			healthy := Healthy{p, "ceph", "q"}.Ask(t.Context(), nil)
 			if tt.block != "" {
-				must(t, block, tt.block, append(tt.says, "The query ceph (--block-query")...)
+				must(t, block, tt.block, slices.Concat(tt.says, []string{"The query ceph (--block-query"})...)
 			} else {
 				must(t, block, "")
 			}
 			if tt.healthy != "" {
-				says := append(tt.says, "The query ceph (--healthy-query")
+				says := slices.Concat(tt.says, []string{"The query ceph (--healthy-query"})
 				if tt.name == "nothing" {
 					says = append(says, "it finds nothing")
 				}
