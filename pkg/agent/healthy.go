@@ -8,7 +8,7 @@ import (
 
 // askHealthy returns what the healthy gates have said last, if now is the time for them. errNotYet: the first answers are on their way.
 func (a *Agent) askHealthy(n *corev1.Node, o plan.Observation) ([]plan.Verdict, error) {
-	if len(a.HealthyGates) == 0 || !plan.AskHealthy(o.Record, a.Policy, o.Slot, a.Now()) {
+	if len(a.HealthyGates) == 0 || !plan.AskHealthy(o, a.Policy, a.Now()) {
 		a.healthy.forget()
 		return nil, nil
 	}

@@ -125,11 +125,11 @@ func (a Alertmanager) askOne(ctx context.Context, s Server) ([]posted, error) {
 		if err != nil {
 			return nil, err
 		}
-		var some []posted
-		if err := json.Unmarshal(body, &some); err != nil || status != http.StatusOK || some == nil {
+		var matching []posted
+		if err := json.Unmarshal(body, &matching); err != nil || status != http.StatusOK || matching == nil {
 			return nil, strange(s, status, body)
 		}
-		all = append(all, some...)
+		all = append(all, matching...)
 	}
 	return all, nil
 }

@@ -32,8 +32,8 @@ func (q Query) Ask(ctx context.Context, _ *corev1.Node) plan.Verdict {
 	}
 	if v.Open = len(found) == 0; !v.Open {
 		v.Reason = plan.BlockedByQuery
-		v.Message = fmt.Sprintf("The query %s (--block-query) finds something, so no node reboots: %s. It asks for: %s",
-			q.Name, seriesWords(found), shorten(q.PromQL))
+		v.Message = fmt.Sprintf("The query %s (--block-query, %s) finds something, so no node reboots: %s.",
+			q.Name, shorten(q.PromQL), seriesWords(found))
 	}
 	return v
 }
@@ -67,6 +67,6 @@ func (q Healthy) Ask(ctx context.Context, _ *corev1.Node) plan.Verdict {
 		found = seriesWords(wrong)
 	}
 	v.Reason = plan.Settling
-	v.Message = fmt.Sprintf("The query %s (--healthy-query) isn't true yet: %s. It asks for: %s", q.Name, found, shorten(q.PromQL))
+	v.Message = fmt.Sprintf("The query %s (--healthy-query, %s) isn't true yet: %s.", q.Name, shorten(q.PromQL), found)
 	return v
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,9 +115,9 @@ func TestQueries(t *testing.T) {
 		says           []string
 	}{
 		{"nothing", canned{body: map[string]string{"q": vector()}}, "", plan.Settling, nil},
-		{"one", canned{body: map[string]string{"q": one("1")}}, plan.BlockedByQuery, "", []string{`{a="b"} is 1. It asks for: q`}},
+		{"one", canned{body: map[string]string{"q": one("1")}}, plan.BlockedByQuery, "", []string{`{a="b"} is 1.`}},
 		{"less than nothing", canned{body: map[string]string{"q": one("-0.5")}}, plan.BlockedByQuery, "", []string{`{a="b"} is -0.5`}},
-		{"zero", canned{body: map[string]string{"q": one("0")}}, "", plan.Settling, []string{`{a="b"} is 0. It asks for: q`}},
+		{"zero", canned{body: map[string]string{"q": one("0")}}, "", plan.Settling, []string{`{a="b"} is 0.`}},
 		{"not a number", canned{body: map[string]string{"q": one("NaN")}}, plan.BlockedByQuery, plan.Settling, []string{`{a="b"} is NaN`}},
 		{"infinite", canned{body: map[string]string{"q": one("+Inf")}}, plan.BlockedByQuery, "", []string{`{a="b"} is +Inf`}},
 		{"mixed", canned{body: map[string]string{"q": vector(`{"metric":{},"value":[1,"0"]}`, `{"metric":{},"value":[1,"7"]}`)}}, plan.BlockedByQuery, plan.Settling, []string{"the value is "}},
@@ -147,12 +148,12 @@ func TestQueries(t *testing.T) {
 			block := Query{p, "ceph", "q"}.Ask(t.Context(), nil)
 			healthy := Healthy{p, "ceph", "q"}.Ask(t.Context(), nil)
 			if tt.block != "" {
-				must(t, block, tt.block, append(tt.says, "The query ceph (--block-query")...)
+				must(t, block, tt.block, slices.Concat(tt.says, []string{"The query ceph (--block-query"})...)
 			} else {
 				must(t, block, "")
 			}
 			if tt.healthy != "" {
-				says := append(tt.says, "The query ceph (--healthy-query")
+				says := slices.Concat(tt.says, []string{"The query ceph (--healthy-query"})
 				if tt.name == "nothing" {
 					says = append(says, "it finds nothing")
 				}

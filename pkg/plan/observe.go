@@ -270,8 +270,8 @@ func AskCostly(o Observation) bool {
 
 // AskHealthy reports whether it is to be asked if the cluster is well again: after the settle time, while the slot is held, or
 // may be.
-func AskHealthy(r Record, p Policy, s Slot, now time.Time) bool {
-	return r.Phase == Settle && (s.Held || s.Error != "") && !now.Before(r.Since.Add(p.SettleTime))
+func AskHealthy(o Observation, p Policy, now time.Time) bool {
+	return o.Record.Phase == Settle && (o.Slot.Held || o.Slot.Error != "") && !now.Before(o.Record.Since.Add(p.SettleTime))
 }
 
 // Healthy reports whether the node serves again: it is Ready, and that was said after the reboot. A status

@@ -173,9 +173,9 @@ func (w *world) ask(o Observation) []Verdict {
 	var asked []Verdict
 	closed := map[string]time.Time{}
 	for _, v := range w.gates {
-		phase := o.Record.Phase
-		switch healthy := strings.HasPrefix(v.Gate, "healthy"); {
-		case healthy && !AskHealthy(o.Record, w.policy, o.Slot, w.now), !healthy && phase != Required && phase != Drain && phase != Rebooting,
+		phase, healthy := o.Record.Phase, strings.HasPrefix(v.Gate, "healthy")
+		switch {
+		case healthy && !AskHealthy(o, w.policy, w.now), !healthy && phase != Required && phase != Drain && phase != Rebooting,
 			v.Costly && !AskCostly(o):
 			continue
 		}

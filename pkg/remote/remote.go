@@ -114,8 +114,7 @@ func exchange(client *http.Client, req *http.Request) (status int, body []byte, 
 
 // failed says what was asked, without the query, which the caller knows, and without anything secret.
 func (s *Server) failed(method, path string, err error) error {
-	var outer *url.Error
-	if errors.As(err, &outer) {
+	if outer, ok := errors.AsType[*url.Error](err); ok {
 		err = outer.Err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -56,9 +56,15 @@ func get(t *testing.T, s *Server, want string) {
 	}
 }
 
+const late = "no answer in time"
+
 func fails(t *testing.T, s *Server, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	patience := 30 * time.Second
+	if want == late {
+		patience = time.Second / 2
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, _, err := s.Get(ctx, "/api/x", nil)
 	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "geheim") || strings.Contains(err.Error(), "\n") {
@@ -130,8 +136,8 @@ func TestProxyAndOAuth2(t *testing.T) {
 	fails(t, made(t, server.URL, file(t, t.TempDir(), "http.yaml", fmt.Sprintf(oauth, refuses.URL))), "no such client")
 	hangs := hanging(t)
 	begun := time.Now()
-	fails(t, made(t, server.URL, file(t, t.TempDir(), "http.yaml", fmt.Sprintf(oauth, hangs.URL))), "no answer in time")
-	if took := time.Since(begun); took > 4*time.Second {
+	fails(t, made(t, server.URL, file(t, t.TempDir(), "http.yaml", fmt.Sprintf(oauth, hangs.URL))), late)
+	if took := time.Since(begun); took > 10*time.Second {
 		t.Errorf("took %s", took)
 	}
 }
@@ -164,7 +170,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestTrouble(t *testing.T) {
-	fails(t, made(t, hanging(t).URL, ""), "no answer in time")
+	fails(t, made(t, hanging(t).URL, ""), late)
 	closed := started(t, echo)
 	closed.Close()
 	fails(t, made(t, strings.Replace(closed.URL, "://", "://me:geheim@", 1), ""), "connection refused")
@@ -186,7 +192,7 @@ func TestTrouble(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	})
-	fails(t, made(t, trickle.URL, ""), "no answer in time")
+	fails(t, made(t, trickle.URL, ""), late)
 }
 
 // A redirect is followed on the same host, with the credentials, and nowhere else.

@@ -88,7 +88,9 @@ func exporter(t *testing.T, h http.HandlerFunc) string {
 
 func TestPrometheusAlertsAndQueries(t *testing.T) {
 	t.Parallel()
-	target := exporter(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "some{a=\"b\"} 7\nnone 0\nnan NaN\n") })
+	target := exporter(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "some{a=\"b\"} 7\nnone 0\nnan NaN\n")
+	})
 	s := Prometheus(t, fmt.Sprintf(quick, target), map[string]string{"rules.yml": rules}, nil)
 	p := gate.Prometheus{Server: server(t, s.URL(), "")}
 	since := regexp.MustCompile(`Fires \(since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ\), WaitsStill \(pending, since 20`)
