@@ -71,7 +71,7 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 func evicts(step plan.Action) bool {
 	return step.Do == plan.DoDrain ||
 		(step.Do == plan.DoWrite && step.Record.Phase == plan.Drain &&
-			(step.Reason == plan.Draining || step.Reason == plan.BlockedByPDB))
+			(step.Reason == plan.Draining || step.Reason == plan.BlockedByPDB || step.Reason == plan.DrainFailed))
 }
 
 // write writes to the Node. A conflict means that what was decided on is out of date: look again. After any other

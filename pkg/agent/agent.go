@@ -67,7 +67,7 @@ type Rebooter interface {
 	String() string
 }
 
-// Parts is what an agent is made of. All fields but Circuit, CostlyGates, Daemons with BootedAt, Events and DryRun must be set.
+// Parts is what an agent is made of. All fields but Circuit, CostlyGates, Daemons with BootedAt, Volumes, Events and DryRun must be set.
 type Parts struct {
 	NodeName string
 	// Identity tells this process from any other agent that works, or worked, for the same node.
@@ -99,6 +99,8 @@ type Parts struct {
 	// Daemons reads the DaemonSets that are waited for after the reboot, by the time of the boot; nil: none is.
 	Daemons  *node.Daemons
 	BootedAt func() (time.Time, error)
+	// Volumes knows the volumes that are attached; nil: they aren't waited for.
+	Volumes *node.Volumes
 
 	Policy plan.Policy
 	// Period is how often to look when nothing wakes the loop.

@@ -31,6 +31,7 @@ type memory struct {
 	costlyAt time.Time
 	// daemons are of the same time.
 	daemons []plan.Daemon
+	detach  detachWork
 	// due is since when the step that is due goes out of service or to the reboot.
 	due time.Time
 	// dry stands in for the record and the condition, which a dry run doesn't write.
@@ -155,6 +156,7 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 	}
 	o.HealthySince = a.healthySince(o)
 	o.Pods = a.drain.state()
+	o.Volumes = a.volumes(ctx, o)
 	o.Command = a.command.state(o.Record)
 	return o, nil
 }

@@ -30,6 +30,7 @@ type world struct {
 	kubeletAt  time.Time // when the kubelet reports for the new boot
 	bootedAt   time.Time
 	daemons    []Daemon
+	volumes    []string
 	commands   int
 	process    process
 	disruptive []Do
@@ -122,6 +123,9 @@ func (w *world) look() Observation {
 	if r.Phase == Recovering || AskCostly(r, o.Slot.Held) {
 		o.Daemons, o.BootedAt = w.daemons, w.bootedAt
 	}
+	if r.Phase == Drain && p.pods.Work == Done {
+		o.Volumes = w.volumes
+	}
 	o.HealthySince, o.Pods = p.healthySince, p.pods
 	switch {
 	case r.Phase != Rebooting:
@@ -182,7 +186,7 @@ func (w *world) ask(r Record, held bool) []Verdict {
 // act does what the agent would.
 func (w *world) act(o Observation, a Action) {
 	p := &w.process
-	if keepsDrain := a.Do == DoDrain || a.Do == DoWrite && a.Record.Phase == Drain && (a.Reason == Draining || a.Reason == BlockedByPDB); !keepsDrain {
+	if keepsDrain := a.Do == DoDrain || a.Do == DoWrite && a.Record.Phase == Drain && (a.Reason == Draining || a.Reason == BlockedByPDB || a.Reason == DrainFailed); !keepsDrain {
 		p.pods = DrainState{}
 	}
 	told := Told{Reason: a.Reason, Message: a.Message, At: w.now}
