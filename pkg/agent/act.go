@@ -72,7 +72,7 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 // gate that closed.
 func evicts(step plan.Action) bool {
 	switch step.Reason {
-	case plan.Draining, plan.BlockedByPDB, plan.BlockedByHook:
+	case plan.Draining, plan.BlockedByPDB, plan.BlockedByHook, plan.DrainFailed:
 		return step.Do == plan.DoDrain || step.Do == plan.DoHook || step.Do == plan.DoWrite && step.Record.Phase == plan.Drain
 	default:
 		return step.Do == plan.DoDrain

@@ -68,7 +68,8 @@ type Rebooter interface {
 	String() string
 }
 
-// Parts is what an agent is made of. All fields but Pause, Pods, Circuit, CostlyGates, HealthyGates, Daemons with BootedAt, Hooks, Skew, Events and DryRun must be set.
+// Parts is what an agent is made of. All fields but Pause, Pods, Circuit, CostlyGates, HealthyGates, Daemons with BootedAt, Volumes,
+// Hooks, Skew, Events and DryRun must be set.
 type Parts struct {
 	NodeName string
 	// Identity tells this process from any other agent that works, or worked, for the same node.
@@ -106,6 +107,8 @@ type Parts struct {
 	// Daemons reads the DaemonSets that are waited for after the reboot, by the time of the boot; nil: none is.
 	Daemons  *node.Daemons
 	BootedAt func() (time.Time, error)
+	// Volumes knows the volumes that are attached; nil: they aren't waited for.
+	Volumes *node.Volumes
 
 	// Hooks are run around a reboot; Policy.Hooks is made from them.
 	Hooks Hooks

@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
@@ -107,13 +109,14 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		Skew:    skew,
 		BootID:  machine.BootID,
 		Daemons: daemons(c, client), BootedAt: bootedAt,
-		Policy: policy(c),
-		Period: c.Period,
-		DryRun: c.DryRun,
-		Tell:   teller(ctx, c, version, client, reg, log),
-		Log:    log,
-		Now:    time.Now,
-		Chance: mathrand.Float64,
+		Volumes: volumes(c.NodeName, client),
+		Policy:  policy(c),
+		Period:  c.Period,
+		DryRun:  c.DryRun,
+		Tell:    teller(ctx, c, version, client, reg, log),
+		Log:     log,
+		Now:     time.Now,
+		Chance:  mathrand.Float64,
 	})
 	for _, s := range asking {
 		if file, ok := s.(sentinel.File); ok {
@@ -177,6 +180,22 @@ func daemons(c config.Config, client kubernetes.Interface) *node.Daemons {
 	hostname, _ := os.Hostname() // a pod's is its name, unless it is in the host's network: then it is waited for like any other
 	return &node.Daemons{
 		Pods: client.CoreV1().Pods(corev1.NamespaceAll), NodeName: c.NodeName, Selector: c.DaemonSetSelector, Self: c.Namespace + "/" + hostname,
+	}
+}
+
+func volumes(nodeName string, client kubernetes.Interface) *node.Volumes {
+	core, attachments := client.CoreV1(), client.StorageV1().VolumeAttachments()
+	return &node.Volumes{
+		NodeName: nodeName, Pods: core.Pods(corev1.NamespaceAll),
+		Claim: func(ctx context.Context, namespace, name string) (*corev1.PersistentVolumeClaim, error) {
+			return core.PersistentVolumeClaims(namespace).Get(ctx, name, metav1.GetOptions{})
+		},
+		Volume: func(ctx context.Context, name string) (*corev1.PersistentVolume, error) {
+			return core.PersistentVolumes().Get(ctx, name, metav1.GetOptions{})
+		},
+		Attachment: func(ctx context.Context, name string) (*storagev1.VolumeAttachment, error) {
+			return attachments.Get(ctx, name, metav1.GetOptions{})
+		},
 	}
 }
 
@@ -253,7 +272,8 @@ func policy(c config.Config) plan.Policy {
 	return plan.Policy{
 		Marks: marks, LoadBalancerDelay: c.LoadBalancerDelay,
 		DrainDelay: c.DrainDelay, DrainTimeout: c.DrainTimeout, OnDrainTimeout: plan.OnDrainTimeout(c.OnDrainTimeout),
-		RebootDelay: c.RebootDelay, RebootTimeout: c.RebootTimeout, RebootAttempts: c.RebootAttempts, CommandTimeout: c.CommandTimeout, RetryDelay: 10 * time.Second,
+		VolumeDetachTimeout: c.VolumeDetachTimeout,
+		RebootDelay:         c.RebootDelay, RebootTimeout: c.RebootTimeout, RebootAttempts: c.RebootAttempts, CommandTimeout: c.CommandTimeout, RetryDelay: 10 * time.Second,
 		SteadyTime: c.SteadyTime, SettleTime: max(c.SettleTime, c.LockReleaseDelay),
 		GateGrace: c.GateGrace, TurnTime: 10 * time.Minute,
 		BackOff: c.BackOff, BackOffMax: c.BackOffMax,

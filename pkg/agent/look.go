@@ -38,6 +38,8 @@ type memory struct {
 	daemons []plan.Daemon
 	// skew is what was last found out about the versions.
 	skew skewMemory
+	// detach is what is known of the volumes that are still attached.
+	detach detachWork
 	// due is since when the step that is due goes out of service or to the reboot.
 	due time.Time
 	// dry stands in for the record and the condition, which a dry run doesn't write.
@@ -171,6 +173,7 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 	}
 	o.HealthySince = a.healthySince(o)
 	o.Pods = a.drain.state()
+	o.Volumes = a.volumes(ctx, o)
 	o.Command = a.command.state(o.Record)
 	o.Skew = a.skew(ctx, n, o.Record)
 	return o, nil

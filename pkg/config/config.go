@@ -110,6 +110,8 @@ type Config struct {
 	// SkipWaitForDeleteTimeout is in seconds: the drain doesn't wait for pods that have been
 	// deleting for longer; 0 means it waits for all.
 	SkipWaitForDeleteTimeout int
+	// VolumeDetachTimeout is how long a drained node waits until its volumes are detached; 0: not at all.
+	VolumeDetachTimeout time.Duration
 	// BackOff is the wait after a failed drain; it doubles with each further failure.
 	BackOff time.Duration
 	// BackOffMax is what BackOff grows to at most.

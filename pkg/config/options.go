@@ -237,6 +237,10 @@ func drainOptions(c *Config) group {
 				"0 means wait for all.",
 		},
 		{
+			name: "volume-detach-timeout", value: duration(&c.VolumeDetachTimeout, 0), def: "2m",
+			meaning: "How long a drained node waits until its volumes are detached, before it is rebooted all the same; 0 means it doesn't wait.",
+		},
+		{
 			name: "back-off", value: duration(&c.BackOff, time.Second), def: "5m",
 			meaning: "How long a node waits for its next try after a failed drain; it doubles with each failure.",
 		},

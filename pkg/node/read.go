@@ -64,7 +64,7 @@ func Observe(name string, n *corev1.Node) (plan.Node, plan.Record, error) {
 	seen := plan.Node{
 		Name: name, Exists: true, Unschedulable: n.Spec.Unschedulable, BootID: n.Status.NodeInfo.BootID,
 		NotReadyMessage: "the kubelet has not reported yet.", Labelled: n.Labels[RequiredLabel] != "",
-		Labels: n.Labels, Annotations: n.Annotations,
+		Labels: n.Labels, Annotations: n.Annotations, Attached: attached(n),
 	}
 	if text, ok := n.Annotations[RequestAnnotation]; ok {
 		seen.Requests = append(seen.Requests, plan.Request{Text: text})

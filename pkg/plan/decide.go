@@ -189,21 +189,7 @@ func draining(o Observation, p Policy, now time.Time) Action {
 		}
 		doneSince = drainEnd(o.Record, p)
 	}
-	how := "Drained;"
-	if o.Pods.Work != Done {
-		how = tooLong(o, p) + " Rebooting all the same (--on-drain-timeout=reboot);"
-	}
-	if left := doneSince.Add(p.RebootDelay).Sub(now); left > 0 {
-		a := say(o, Draining, fmt.Sprintf("%s waiting the reboot delay of %s.", how, p.RebootDelay), now)
-		if a.Do == DoWait {
-			a.Do = DoDrain // a wait would forget that it is done
-		}
-		return within(a, left)
-	}
-	if a, wait := before(o, p, BeforeReboot, how, now); wait {
-		return a
-	}
-	return attempt(o, how+" the reboot command comes next.", now)
+	return drained(o, p, doneSince, now)
 }
 
 // rebooting: drained, and the record says that the command comes next, or came.

@@ -41,3 +41,40 @@ func tooLong(o Observation, p Policy) string {
 	}
 	return strings.TrimSpace(fmt.Sprintf("The drain did not end within %s%s %s", p.DrainTimeout, end, o.Pods.Message))
 }
+
+// detachLook is how soon the volumes are looked at again.
+const detachLook = 2 * time.Second
+
+// drained: nothing is left to evict, or nothing that is waited for. Then the volumes, the delay, and the announcement of the command.
+func drained(o Observation, p Policy, since, now time.Time) Action {
+	how, reason := "Drained;", Draining
+	switch attached := o.Pods.Work == Done && p.VolumeDetachTimeout > 0 && len(o.Volumes) > 0; {
+	case o.Pods.Work != Done:
+		how = tooLong(o, p) + " Rebooting all the same (--on-drain-timeout=reboot);"
+	case attached && now.Before(since.Add(p.VolumeDetachTimeout)):
+		return within(keep(say(o, Draining, fmt.Sprintf("Drained; waiting until its volumes are detached, for up to %s (--volume-detach-timeout). Still attached: %s.",
+			p.VolumeDetachTimeout, names(o.Volumes)), now)), detachLook)
+	case attached:
+		reason = DrainFailed
+		how = fmt.Sprintf("Drained, but not all volumes were detached within %s (--volume-detach-timeout). Still attached: %s. Rebooting all the same;",
+			p.VolumeDetachTimeout, names(o.Volumes))
+	}
+	if left := since.Add(p.RebootDelay).Sub(now); left > 0 {
+		return within(keep(say(o, reason, fmt.Sprintf("%s waiting the reboot delay of %s.", how, p.RebootDelay), now)), left)
+	}
+	if a, wait := before(o, p, BeforeReboot, reason, how, now); wait {
+		return a
+	}
+	if reason == DrainFailed && o.Record.Reason != DrainFailed { // else nobody would be warned
+		return keep(say(o, reason, how+" the reboot command comes next.", now))
+	}
+	return attempt(o, how+" the reboot command comes next.", now)
+}
+
+// keep makes a wait one that doesn't forget that the drain is done.
+func keep(a Action) Action {
+	if a.Do == DoWait {
+		a.Do = DoDrain
+	}
+	return a
+}

@@ -28,6 +28,7 @@ func TestEveryCombination(t *testing.T) {
 				o := situationOf(phase, axes, situation)
 				p := newWorld().policy
 				p.RebootDelay, p.DrainDelay, p.SettleTime = time.Minute, time.Minute, time.Minute
+				p.VolumeDetachTimeout = time.Minute
 				p.Marks = append(ForAutoscalers(), ForLoadBalancers())
 				combinations++
 				if wrong := judge(o, Decide(o, p, start())); len(wrong) > 0 && failures < 5 {
@@ -183,7 +184,7 @@ func axesOf(phase Phase) []axis {
 			{"drain", 5, func(o *Observation, i int) { o.Pods.Work = Work(i) }},
 			{"progress", 2, func(o *Observation, i int) {
 				if i == 1 {
-					o.Pods.Blocked, o.Pods.Message = true, "1 of 3 pods is gone."
+					o.Pods.Blocked, o.Pods.Message, o.Volumes = true, "1 of 3 pods is gone.", []string{"pvc-a"}
 				}
 			}},
 			{"time", 2, func(o *Observation, i int) {
@@ -273,32 +274,6 @@ func judge(o Observation, a Action) []string {
 	return append(append(wrong, judgeRecord(o, a)...), judgeMarks(o, a)...)
 }
 
-// judgeMarks: they come with the cordon and go with the first write that ends being out.
-func judgeMarks(o Observation, a Action) []string {
-	var want int
-	switch was, r := o.Record.Marks, a.Record; {
-	case a.Do == DoCordon:
-		want = 3 - len(was)
-		if len(r.Marks) != 3 || len(was) > 0 && r.Marks[0] != was[0] {
-			return []string{fmt.Sprintf("cordons with marks %+v", r.Marks)}
-		}
-	case a.Do != DoWrite && a.Do != DoUncordon:
-	case r.Out():
-		if !slices.Equal(r.Marks, was) {
-			return []string{"forgets its marks"}
-		}
-	default:
-		want = len(was)
-		if len(r.Marks) > 0 || want > 0 && *a.Marks[0].Value != *was[0].Was {
-			return []string{"does not put back what its marks replaced"}
-		}
-	}
-	if len(a.Marks) != want {
-		return []string{fmt.Sprintf("changes marks: %+v", a.Marks)}
-	}
-	return nil
-}
-
 // holdsBack is whether anything does: a gate that a request-now doesn't go past, or a wish that can't be known.
 func holdsBack(o Observation) bool {
 	held := o.Wanted.Answer == Unknown
@@ -345,6 +320,7 @@ func judgeRecord(o Observation, a Action) []string {
 		must(o.BootID != was.BootID && r.FromBootID == was.BootID && r.BootID == o.BootID, "a reboot without a changed boot ID")
 	}
 	if r.Phase == Rebooting && was.Phase != Rebooting {
+		must(len(o.Volumes) == 0 || o.Pods.DoneSince.Before(start().Add(-time.Minute)), "leaves volumes attached without waiting")
 		must(o.Pods.Work == Done && o.Slot.Held && o.Wanted.Answer == Yes, "announces a reboot too early")
 	}
 	if was.Phase == Recovering && r.Phase != Recovering {

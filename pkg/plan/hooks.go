@@ -36,12 +36,12 @@ type HookState struct {
 
 // beforeDrain runs the hooks that come before the first eviction.
 func beforeDrain(o Observation, p Policy, now time.Time) (Action, bool) {
-	return before(o, p, BeforeDrain, "Cordoned;", now)
+	return before(o, p, BeforeDrain, Draining, "Cordoned;", now)
 }
 
 // before runs the hooks of a point before the reboot. What they do must be undone, so the record says that they begin before
-// they do. One that keeps failing ends the attempt as a gate does.
-func before(o Observation, p Policy, point HookPoint, stands string, now time.Time) (Action, bool) {
+// they do, under the reason that the node is in. One that keeps failing ends the attempt as a gate does.
+func before(o Observation, p Policy, point HookPoint, reason Reason, stands string, now time.Time) (Action, bool) {
 	if !due(o.Record, p, point) {
 		return Action{}, false
 	}
@@ -49,17 +49,17 @@ func before(o Observation, p Policy, point HookPoint, stands string, now time.Ti
 	switch {
 	case !o.Record.Hooked:
 		r := o.Record
-		r.Reason, r.Hooked = Draining, true
+		r.Reason, r.Hooked = reason, true
 		return write(r, runs(stands, point)), true
 	case s.Work == Done:
 		r := o.Record
 		r.HooksDone = append(slices.Clone(r.HooksDone), point)
-		if r.Reason = Draining; point == BeforeDrain {
+		if r.Reason = reason; point == BeforeDrain {
 			r.Since = now // the drain gets all of its time
 		}
 		return write(r, fmt.Sprintf("%s the hooks %s have run.", stands, point)), true
 	case s.FailingSince.IsZero():
-		return hook(say(o, Draining, runs(stands, point), now), point), true
+		return hook(say(o, reason, runs(stands, point), now), point), true
 	}
 	left := s.FailingSince.Add(p.GateGrace).Sub(now)
 	if left <= 0 {

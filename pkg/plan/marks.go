@@ -66,7 +66,7 @@ func marked(o Observation, p Policy, a Action) Action {
 		a.Record.Marks, a.Marks = mark(o, p)
 	case (a.Do == DoWrite || a.Do == DoUncordon) && !a.Record.Out():
 		a.Record.Marks, a.Marks = nil, unmark(o, p)
-		a.Record.Daemons = nil
+		a.Record.Daemons, a.Record.Attached = nil, nil
 	}
 	return a
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -170,4 +171,30 @@ func TestLoadBalancerDelay(t *testing.T) {
 			t.Errorf("%s after the cordon: %+v", tt.after, a)
 		}
 	}
+}
+
+// judgeMarks: they come with the cordon and go with the first write that ends being out.
+func judgeMarks(o Observation, a Action) []string {
+	var want int
+	switch was, r := o.Record.Marks, a.Record; {
+	case a.Do == DoCordon:
+		want = 3 - len(was)
+		if len(r.Marks) != 3 || len(was) > 0 && r.Marks[0] != was[0] {
+			return []string{fmt.Sprintf("cordons with marks %+v", r.Marks)}
+		}
+	case a.Do != DoWrite && a.Do != DoUncordon:
+	case r.Out():
+		if !slices.Equal(r.Marks, was) {
+			return []string{"forgets its marks"}
+		}
+	default:
+		want = len(was)
+		if len(r.Marks) > 0 || want > 0 && len(a.Marks) == want && *a.Marks[0].Value != *was[0].Was {
+			return []string{"does not put back what its marks replaced"}
+		}
+	}
+	if len(a.Marks) != want {
+		return []string{fmt.Sprintf("changes marks: %+v", a.Marks)}
+	}
+	return nil
 }

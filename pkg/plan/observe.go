@@ -18,6 +18,8 @@ type Observation struct {
 	Gates []Verdict
 	Slot  Slot
 	Pods  DrainState
+	// Volumes are those that are still attached to the drained node though no pod on it uses them, in words.
+	Volumes []string
 	// Daemons are the DaemonSets that have a pod on this node: while costly gates are asked, and in Recovering. DaemonsError
 	// is set in Recovering when they can't be known. BootedAt is when the machine booted, in Recovering only.
 	Daemons      []Daemon
@@ -44,6 +46,8 @@ type Node struct {
 	NotReadyMessage string
 	// BootID is the one that the kubelet reported last. Empty: it never did.
 	BootID string
+	// Attached names the attachments of volumes that the Node shows.
+	Attached []string
 	// Labels and Annotations are the Node's own, and only to be read.
 	Labels, Annotations map[string]string
 	// Labelled is whether it has the label that says that a reboot is required.
@@ -185,9 +189,11 @@ type Policy struct {
 	DrainTimeout      time.Duration
 	// OnDrainTimeout is what becomes of a drain that took longer than DrainTimeout.
 	OnDrainTimeout OnDrainTimeout
-	RebootDelay    time.Duration
-	RebootTimeout  time.Duration
-	RebootAttempts int
+	// VolumeDetachTimeout is how long a drained node waits until its volumes are detached. 0: not at all.
+	VolumeDetachTimeout time.Duration
+	RebootDelay         time.Duration
+	RebootTimeout       time.Duration
+	RebootAttempts      int
 	// CommandTimeout is how long a reboot command may run that an earlier process may have begun.
 	CommandTimeout time.Duration
 	// RetryDelay is between two attempts of a reboot command that failed.

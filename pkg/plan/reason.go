@@ -55,7 +55,7 @@ const (
 	SlotLost Reason = "SlotLost"
 	// Draining: The node is cordoned and its pods are being evicted.
 	Draining Reason = "Draining"
-	// DrainFailed: The drain can't work.
+	// DrainFailed: The drain is not as it should be: it left volumes attached.
 	DrainFailed Reason = "DrainFailed"
 	// DrainTimedOut: The drain took longer than --drain-timeout; the node went back into service.
 	DrainTimedOut Reason = "DrainTimedOut"

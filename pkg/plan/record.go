@@ -14,6 +14,9 @@ const RecordVersion = 1
 // --max-reboots goes no further.
 const historyLimit = 10
 
+// attachedLimit bounds the attachments that a record remembers. Others are known only while the Node shows them.
+const attachedLimit = 40
+
 // Phase is where a node stands on its way through a reboot.
 type Phase string
 
@@ -80,6 +83,8 @@ type Record struct {
 	// Daemons are the DaemonSets that had a pod here before the reboot, with what tells its containers from later ones; empty of a pod
 	// that wasn't ready.
 	Daemons map[string]string `json:"daemons,omitempty"`
+	// Attached names the attachments of volumes at the cordon, at most attachedLimit of them.
+	Attached []string `json:"attached,omitempty"`
 	// OutSince is when the node was cordoned for this reboot.
 	OutSince time.Time `json:"outSince,omitzero"`
 	// Attempts counts the reboot commands announced in this Rebooting; LastAttempt is when the last was.

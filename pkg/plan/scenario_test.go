@@ -120,6 +120,8 @@ func (w *world) do(verb string, args []string, tell func(string)) error {
 		if arg == "unreadable" {
 			w.slotErr = "The slots can't be read: no answer."
 		}
+	case "volumes":
+		w.volumes = args
 	case "daemon":
 		w.daemon(args[0], args[1:])
 	case "pods":
@@ -203,9 +205,10 @@ func (w *world) policySetting(args []string) error {
 		return nil
 	}
 	settings := map[string]*time.Duration{
-		"command-timeout":     &w.policy.CommandTimeout,
-		"load-balancer-delay": &w.policy.LoadBalancerDelay,
-		"drain-delay":         &w.policy.DrainDelay, "reboot-delay": &w.policy.RebootDelay, "settle-time": &w.policy.SettleTime,
+		"command-timeout":       &w.policy.CommandTimeout,
+		"volume-detach-timeout": &w.policy.VolumeDetachTimeout,
+		"load-balancer-delay":   &w.policy.LoadBalancerDelay,
+		"drain-delay":           &w.policy.DrainDelay, "reboot-delay": &w.policy.RebootDelay, "settle-time": &w.policy.SettleTime,
 		"drain-timeout": &w.policy.DrainTimeout, "back-off-max": &w.policy.BackOffMax,
 	}
 	d, err := time.ParseDuration(args[1])

@@ -78,6 +78,9 @@ func cordon(o Observation, p Policy, now time.Time) Action {
 	r := o.Record
 	if !r.Out() {
 		r = r.watched(o.Daemons)
+		if r.Attached = nil; p.VolumeDetachTimeout > 0 {
+			r.Attached = o.Node.Attached[:min(len(o.Node.Attached), attachedLimit)]
+		}
 	}
 	if r.Phase != Drain {
 		r = r.afresh(p).enter(Drain, Draining, now)

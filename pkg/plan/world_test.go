@@ -31,6 +31,7 @@ type world struct {
 	kubeletAt  time.Time // when the kubelet reports for the new boot
 	bootedAt   time.Time
 	daemons    []Daemon
+	volumes    []string
 	commands   int
 	process    process
 	disruptive []Do
@@ -127,6 +128,9 @@ func (w *world) look() Observation {
 	if r.Phase == Recovering || AskCostly(o) {
 		o.Daemons, o.BootedAt = w.daemons, w.bootedAt
 	}
+	if r.Phase == Drain && p.pods.Work == Done {
+		o.Volumes = w.volumes
+	}
 	o.HealthySince, o.Pods = p.healthySince, p.pods
 	switch {
 	case r.Phase != Rebooting:
@@ -194,7 +198,7 @@ func (w *world) ask(o Observation) []Verdict {
 // act does what the agent would.
 func (w *world) act(o Observation, a Action) {
 	p := &w.process
-	if keepsDrain := a.Do == DoDrain || a.Do == DoWrite && a.Record.Phase == Drain && (a.Reason == Draining || a.Reason == BlockedByPDB || a.Reason == BlockedByHook) || a.Do == DoHook; !keepsDrain {
+	if keepsDrain := a.Do == DoDrain || a.Do == DoWrite && a.Record.Phase == Drain && (a.Reason == Draining || a.Reason == BlockedByPDB || a.Reason == BlockedByHook || a.Reason == DrainFailed) || a.Do == DoHook; !keepsDrain {
 		p.pods = DrainState{}
 	}
 	told := Told{Reason: a.Reason, Message: a.Message, At: w.now}

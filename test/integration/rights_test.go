@@ -97,6 +97,9 @@ func TestManifestsRightsAreEnough(t *testing.T) {
 	o := observe(t, 1, m, next)
 	m.app("web")
 	m.daemon("daemon")
+	kept, _ := m.attach()
+	m.daemonWithVolume("keeper", kept)
+	_, detach := m.attach()
 	pod, free := m.stuck()
 	busy := m.daemon("busy")
 	f.kubectl(t, "annotate", "pod", "-n", ns, busy, "rebootd.io/hold=x")
@@ -118,6 +121,8 @@ func TestManifestsRightsAreEnough(t *testing.T) {
 	m.says(plan.BlockedByPDB, pod)
 	m.event(plan.BlockedByPDB, pod)
 	free()
+	plugs[0].agent().logs("Still attached: pv-")
+	detach()
 	for i, each := range []*machine{m, next} {
 		each.back(1)
 		each.event(plan.RebootSucceeded)
