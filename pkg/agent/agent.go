@@ -59,6 +59,8 @@ type Fleet interface {
 	Waiting(ctx context.Context, members string) ([]fleet.Waiter, error)
 	// Others lists all nodes of a selector but this one.
 	Others(ctx context.Context, self, members string) ([]plan.Other, error)
+	// ControlPlanes lists all control planes but this node.
+	ControlPlanes(ctx context.Context, self string) ([]plan.Other, error)
 }
 
 // Rebooter orders the reboot. Its String says in words how.
@@ -242,6 +244,7 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 	}
 	a.Tell.Metrics.Looked(o, a.Now())
 	a.ready.CompareAndSwap(false, n != nil)
+	a.notePriority(n, o.Record.Phase)
 	step := plan.Decide(o, a.Policy, a.Now())
 	if a.unsure(o, step) {
 		return 0

@@ -31,6 +31,8 @@ type memory struct {
 	costlyAt time.Time
 	// due is since when the step that is due goes out of service or to the reboot.
 	due time.Time
+	// priority is the one that was told to be no number.
+	priority string
 	// dry stands in for the record and the condition, which a dry run doesn't write.
 	dry *dryRecord
 }
