@@ -67,7 +67,7 @@ type Machine struct {
 	// Meddle is what becomes of each agent's calls.
 	Meddle func(*Process, Call) Outcome
 	// OnDrain and OnReboot, if not nil, are what the drain and the command do.
-	OnDrain  func(context.Context, *Process, func(drain.Progress)) error
+	OnDrain  func(context.Context, *Process, drain.Way, func(drain.Progress)) error
 	OnReboot func(*Process) host.Result
 
 	// Procs are all agents so far.

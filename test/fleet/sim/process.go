@@ -133,12 +133,12 @@ func (p *Process) Stop() {
 }
 
 // Drain is the machine's drain.
-func (p *Process) Drain(ctx context.Context, _ drain.Way, report func(drain.Progress)) error {
+func (p *Process) Drain(ctx context.Context, way drain.Way, report func(drain.Progress)) error {
 	m := p.Machine
 	m.Set(func() { m.Drains++; m.Draining++ })
 	defer m.Set(func() { m.Draining-- })
 	if m.OnDrain != nil {
-		return m.OnDrain(ctx, p, report)
+		return m.OnDrain(ctx, p, way, report)
 	}
 	report(drain.Progress{Total: 3})
 	var takes time.Duration
