@@ -55,8 +55,9 @@ type box struct {
 	lagUntil time.Time
 	evicting map[*sim.Process]int
 	gone     bool // for good
-	// debt is how much time all that went wrong may have cost it.
-	debt time.Duration
+	// debt is how much time all that went wrong may have cost it, costs what may do so still.
+	debt  time.Duration
+	costs []cost
 }
 
 func newBox(w *world, i int) *box {
@@ -216,9 +217,6 @@ func (b *box) order(o order) {
 	}
 }
 
-// charge notes that something may have cost the machine's agent so much time.
-func (b *box) charge(d time.Duration) { b.Set(func() { b.debt += d }) }
-
 func (b *box) isGone() (gone bool) {
 	b.Set(func() { gone = b.gone })
 	return gone
@@ -271,7 +269,7 @@ func (b *box) boot() {
 		if b.Boots++; b.Clears {
 			b.Wanted = plan.No
 		}
-		b.up, b.pods.left = true, notDrained
+		b.up, b.pods.left, b.pods.old = true, notDrained, false
 	})
 }
 

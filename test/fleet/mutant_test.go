@@ -48,7 +48,7 @@ func mutants() []mutant {
 // TestMutant shows that the simulation finds out what is wrong: each mutant within so many seeds.
 func TestMutant(t *testing.T) {
 	most := int64(1000)
-	for _, m := range mutants() {
+	for _, m := range append(mutants(), turnMutants()...) {
 		t.Run(m.name, func(t *testing.T) {
 			if *oneSeed >= 0 {
 				r := play(t, *oneSeed, m.make)
@@ -115,6 +115,8 @@ func (c meddlingNodes) Patch(ctx context.Context, name string, pt types.PatchTyp
 // meddlingLeases is a client for Leases with some calls replaced.
 type meddlingLeases struct {
 	lock.Leases
+	mute bool // renewals are not sent
+	keep bool // nothing is deleted
 	get  func(ctx context.Context, name string) (*coordinationv1.Lease, error)
 	list func(*coordinationv1.LeaseList)
 }

@@ -27,6 +27,8 @@ type pods struct {
 	// left is how many the last drain has left.
 	left  int
 	drain int // its number
+	// old is that no other pods have come since.
+	old bool
 	// held is for good, heldFor until heldUntil.
 	held, heldFor stuck
 	heldUntil     time.Time
@@ -49,7 +51,10 @@ func (b *box) drain(ctx context.Context, p *sim.Process, way drain.Way, report f
 	b.Set(func() {
 		b.evicting[p]++
 		b.pods.drain++
-		mine, b.pods.left = b.pods.drain, total
+		if b.pods.old {
+			total = b.pods.left
+		}
+		mine, b.pods.left, b.pods.old = b.pods.drain, total, true
 	})
 	defer b.Set(func() { b.evicting[p]-- })
 	for gone := 0; gone < total; {

@@ -235,13 +235,18 @@ func (r *rules) follow(t *truth, before, after *corev1.Node, was plan.Record) {
 	case !t.record.Waits():
 		t.waitsSince = time.Time{}
 	case t.waitsSince.IsZero():
-		t.waitsSince, t.debt = time.Now(), r.boxes[t.name].owes()
+		_, paid := r.boxes[t.name].owes()
+		t.waitsSince, t.paid = time.Now(), paid
 	}
 	switch {
 	case !isReady(after):
 		t.readySince = time.Time{}
 	case t.readySince.IsZero() || before.Status.NodeInfo.BootID != after.Status.NodeInfo.BootID:
 		t.readySince = time.Now()
+	}
+	if before.Spec.Unschedulable && !after.Spec.Unschedulable {
+		b := r.boxes[t.name]
+		b.Set(func() { b.pods.old = false })
 	}
 	t.readyBoot = after.Status.NodeInfo.BootID
 }

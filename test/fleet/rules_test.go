@@ -45,10 +45,10 @@ type rules struct {
 type truth struct {
 	name, group string
 	uid         types.UID
-	// changedAt is when what its turn depends on changed last, waitsSince since when it waits for nothing but a slot, and debt its
-	// machine's then.
+	// changedAt is when what its turn depends on changed last, waitsSince since when it waits for nothing but a slot, and paid what its
+	// machine had been charged by then.
 	changedAt, waitsSince time.Time
-	debt                  time.Duration
+	paid                  time.Duration
 	priority              int
 	// readySince is since when the kubelet says of the present boot that it is Ready; zero: it doesn't.
 	readySince time.Time

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,7 +23,7 @@ const slack = 3 * time.Minute
 type stay struct {
 	place place
 	since time.Time
-	debt  time.Duration
+	paid  time.Duration
 }
 
 // place is where it stands. From one to the next is progress.
@@ -33,9 +34,28 @@ type place struct {
 	backOff  bool
 }
 
-func (b *box) owes() (debt time.Duration) {
-	b.Set(func() { debt = b.debt })
-	return debt
+// cost is what something takes from an agent: no more than the time from then on until its end.
+type cost struct{ end time.Time }
+
+// charge notes that something may cost the machine's agent so much time.
+func (b *box) charge(d time.Duration) {
+	b.Set(func() {
+		b.debt += d
+		b.costs = append(b.costs, cost{time.Now().Add(d)})
+	})
+}
+
+// owes is how much time the machine was charged in all, paid how much of it is over.
+func (b *box) owes() (owes, paid time.Duration) {
+	now := time.Now()
+	b.Set(func() {
+		b.costs = slices.DeleteFunc(b.costs, func(c cost) bool { return !c.end.After(now) })
+		owes, paid = b.debt, b.debt
+		for _, c := range b.costs {
+			paid -= c.end.Sub(now)
+		}
+	})
+	return owes, paid
 }
 
 // look is progress when nothing has been written.
@@ -64,15 +84,15 @@ func (r *rules) progress() {
 // stands: a holder doesn't stand in one place for too long.
 func (r *rules) stands(t *truth, slot, uid string) {
 	b := r.boxes[t.name]
-	var debt time.Duration
 	var boots int
 	var up bool
-	b.Set(func() { debt, boots, up = b.debt, b.Boots, b.up })
+	b.Set(func() { boots, up = b.Boots, b.up })
+	owes, paid := b.owes()
 	backOff := t.record.Phase == plan.Required && t.record.BackOff != nil && b.now().Before(t.record.BackOff.Until) && !r.w.jumps
 	here := place{t.record.Phase, t.record.Attempts, boots, backOff}
 	s := r.stays[uid]
 	if s == nil || s.place != here {
-		s = &stay{here, time.Now(), debt}
+		s = &stay{here, time.Now(), paid}
 		r.stays[uid] = s
 	}
 	since := s.since
@@ -87,7 +107,7 @@ func (r *rules) stands(t *truth, slot, uid string) {
 	if !up || here.phase == plan.Rebooting && t.record.Reason == plan.RebootTimedOut && boots == t.bootsOut {
 		return // the machine is off, or only a person can help
 	}
-	allowed := allowedIn(b.Policy, here, t.bootsOut) + slack + debt - s.debt
+	allowed := allowedIn(b.Policy, here, t.bootsOut) + slack + owes - s.paid
 	r.check(time.Since(since) <= allowed, t.name, "P8: keeps slot %s for %s in %+v (%s), %s are allowed", slot, time.Since(since), here, t.record.Reason, allowed)
 }
 
@@ -141,7 +161,8 @@ func (r *rules) room(held map[string]int) {
 		if t.waitsSince.After(since) {
 			since = t.waitsSince
 		}
-		allowed := slack + r.boxes[t.name].owes() - t.debt
+		owes, _ := r.boxes[t.name].owes()
+		allowed := slack + owes - t.paid
 		r.check(time.Since(since) <= allowed, t.name, "P8: waits for a slot of group %s for %s, and one is free; %s are allowed", t.group, time.Since(since), allowed)
 	}
 }

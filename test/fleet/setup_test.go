@@ -47,11 +47,11 @@ func newSetup(seed int64) setup {
 	s.deedEvery = c.pick(10*time.Second, 30*time.Second, time.Minute)
 	s.callFaults = []int{0, 5, 20, 60, 150}[c.IntN(5)]
 	s.lag = c.pick(20*time.Millisecond, 500*time.Millisecond, 5*time.Second, 30*time.Second)
-	if c.one(3) {
+	if c.one(2) {
 		s.threshold, s.reset = 1+c.IntN(3), c.pick(0, 0, 10*time.Minute, 40*time.Minute)
 	}
-	if c.one(5) {
-		s.ttl = c.pick(4*time.Minute, 8*time.Minute)
+	if c.one(4) { // with drains that may outlast it
+		s.ttl, s.policy.DrainTimeout = c.pick(4*time.Minute, 6*time.Minute), c.pick(3*time.Minute, 12*time.Minute)
 	}
 	if c.one(7) {
 		s.window = "RRULE:FREQ=HOURLY;DTSTART=19991231T000700;DURATION=PT25M"
