@@ -227,6 +227,7 @@ const atOnce = time.Nanosecond
 
 // turn is one round: look, decide, act. It returns how soon the next is due; zero is whenever something changes.
 func (a *Agent) turn(ctx context.Context) time.Duration {
+	a.stopLate()
 	n, err := a.own(ctx)
 	switch {
 	case errors.Is(err, mirror.ErrNotSynced):

@@ -105,3 +105,13 @@ func (b *box) stubborn() (so bool) {
 	})
 	return so
 }
+
+// drains is how many drains are under way.
+func (b *box) drains() (n int) {
+	b.Set(func() {
+		for _, one := range b.evicting {
+			n += one
+		}
+	})
+	return n
+}

@@ -117,6 +117,7 @@ func (r *rules) freed(c sim.Change, t *truth, l *coordinationv1.Lease, expires b
 	case t.record.LeaseUID != uid:
 	case expires: // P1 doesn't hold for the silent; that they do nothing any more does
 		t.expired[uid], t.excused = time.Now(), t.out()
+		r.check(r.boxes[t.name].drains() == 0, t.name, "P2: evicts still, though its slot %s was not renewed for so long that it was freed", l.Name)
 	default:
 		r.check(!t.out(), t.name, "P5: frees slot %s while it is out of service: %s", l.Name, t.record)
 	}
