@@ -32,6 +32,7 @@ func (w *world) deeds() []deed {
 		{"request", 1, w.request}, {"request withdrawn", 1, w.withdraw}, {"priority", 1, w.prefer},
 		{"slot freed by hand", 1, w.takeSlot}, {"other concurrency", 1, w.concurrency},
 		{"circuit closed by hand", 1, w.closeCircuit}, {"circuit spoiled", 1, w.spoilCircuit},
+		// To pause belongs here, with its end: {"pause", 1, w.pause}, {"pause ended", 1, w.resume}. In wish_test.go allowed() is false then.
 		{"Node deleted", 1, w.deleteNode}, {"other group", 2, w.relabel}, {"node added", 1, w.grow}, {"node removed", 1, w.shrink},
 	}
 }

@@ -17,20 +17,23 @@ import (
 
 // turnMutants are those that don't keep to their turn: a slot, a time, a gate.
 func turnMutants() []mutant {
+	circuits := func(s setup) bool { return s.threshold > 0 }
+	forGood := func(s setup) bool { return s.threshold > 0 && s.reset == 0 }
+	expiring := func(s setup) bool { return s.ttl > 0 }
 	return []mutant{
-		{"IgnoresCircuit", "takes the circuit for closed", ignoresCircuit},
-		{"NeverOpensCircuit", "counts failures, and never opens the circuit", neverOpensCircuit},
-		{"NeverRenews", "goes on by a slot that it doesn't renew", neverRenews},
-		{"ExpiresTooEarly", "frees another's slot before its TTL has passed", expiresTooEarly},
-		{"NoBackOff", "doesn't back off after a failed drain", noBackOff},
-		{"DrainsForEver", "doesn't give up a drain that takes too long", drainsForEver},
-		{"NeverFrees", "doesn't free its slot", neverFrees},
-		{"DeletesAtOnce", "deletes pods in place of evicting them", deletesAtOnce},
-		{"SkipsDrain", "takes the node for drained", skipsDrain},
-		{"IgnoresPriority", "doesn't look at priorities when it hands on", ignoresPriority},
-		{"IgnoresGates", "asks no gate", ignoresGates},
-		{"ForgetsHonoured", "forgets which requests it has honoured", forgetsHonoured},
-		{"WaitsForEver", "doesn't take a slot that another was named for", waitsForEver},
+		{"IgnoresCircuit", "takes the circuit for closed", ignoresCircuit, forGood},
+		{"NeverOpensCircuit", "counts failures, and never opens the circuit", neverOpensCircuit, circuits},
+		{"NeverRenews", "goes on by a slot that it doesn't renew", neverRenews, expiring},
+		{"ExpiresTooEarly", "frees another's slot before its TTL has passed", expiresTooEarly, expiring},
+		{"NoBackOff", "doesn't back off after a failed drain", noBackOff, nil},
+		{"DrainsForEver", "doesn't give up a drain that takes too long", drainsForEver, nil},
+		{"NeverFrees", "doesn't free its slot", neverFrees, nil},
+		{"DeletesAtOnce", "deletes pods in place of evicting them", deletesAtOnce, nil},
+		{"SkipsDrain", "takes the node for drained", skipsDrain, nil},
+		{"IgnoresPriority", "doesn't look at priorities when it hands on", ignoresPriority, nil},
+		{"IgnoresGates", "asks no gate", ignoresGates, nil},
+		{"ForgetsHonoured", "forgets which requests it has honoured", forgetsHonoured, nil},
+		{"WaitsForEver", "doesn't take a slot that another was named for", waitsForEver, nil},
 	}
 }
 
