@@ -41,7 +41,6 @@ type box struct {
 	orders      chan order
 	away        chan struct{} // closed when it is taken away for good
 	skew        atomic.Int64
-	metrics     *tell.Metrics
 
 	// Guarded by the machine's Set.
 	up, ready bool
@@ -79,7 +78,7 @@ func newBox(w *world, i int) *box {
 	if w.groups > 0 {
 		b.GroupLabel = "pool"
 	}
-	b.metrics = tell.NewMetrics(prometheus.NewRegistry(), name, "test")
+	b.Metrics = tell.NewMetrics(prometheus.NewRegistry(), name, "test")
 	if w.skewed {
 		b.skew.Store(int64(b.life.between(-10*time.Minute, 10*time.Minute)))
 	}
@@ -98,7 +97,7 @@ func (b *box) parts(p *sim.Process, parts *agent.Parts) {
 	log.SetOutput(io.Discard)
 	log.SetLevel(logrus.PanicLevel)
 	parts.Log = log
-	parts.Tell = &tell.Teller{Log: log, Metrics: b.metrics, Now: parts.Now}
+	parts.Tell = &tell.Teller{Log: log, Metrics: b.Metrics, Now: parts.Now}
 	if b.w.window != "" {
 		parts.Gates = append(parts.Gates, gate.Window{Schedule: b.w.schedule, Annotation: node.StateAnnotation, Now: parts.Now})
 	}

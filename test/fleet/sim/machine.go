@@ -21,6 +21,7 @@ import (
 	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/node/drain"
 	"github.com/rebootd/rebootd/pkg/plan"
+	"github.com/rebootd/rebootd/pkg/tell"
 )
 
 // ErrCrash is what a process gets to see that is dead.
@@ -62,6 +63,8 @@ type Machine struct {
 	DryRun     bool
 	Policy     plan.Policy
 	Period     time.Duration
+	// Metrics are its agents'; nil: each has its own.
+	Metrics *tell.Metrics
 	// Parts, if not nil, has the last word on what an agent is made of.
 	Parts func(*Process, *agent.Parts)
 	// Meddle is what becomes of each agent's calls.

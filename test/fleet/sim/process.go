@@ -83,6 +83,10 @@ func (m *Machine) parts(p *Process, identity string, log logrus.FieldLogger) age
 			ConfigMaps: p.Client.ConfigMaps("ns"), Namespace: "ns", Now: time.Now, Rules: circuit.Rules{Threshold: m.Threshold, Reset: m.CircuitReset},
 		}
 	}
+	metrics := m.Metrics
+	if metrics == nil {
+		metrics = tell.NewMetrics(prometheus.NewRegistry(), m.Name, "test")
+	}
 	return agent.Parts{
 		NodeName: m.Name, Identity: identity,
 		Writer: node.Writer{Nodes: p.Client.Nodes(), Manager: "test", Now: time.Now},
@@ -94,7 +98,7 @@ func (m *Machine) parts(p *Process, identity string, log logrus.FieldLogger) age
 		MaxUnavailable: func(int) int { return maxUnavailable }, Circuit: breaker, LockTTL: lock.TTL(m.LockTTL),
 		Drainer: p, Rebooter: p, Sentinels: []agent.Sentinel{m}, Gates: []agent.Gate{m}, BootID: m.BootID,
 		Policy: m.Policy, Period: m.Period, DryRun: m.DryRun,
-		Tell: &tell.Teller{Log: log, Events: p, Metrics: tell.NewMetrics(prometheus.NewRegistry(), m.Name, "test"), Now: time.Now},
+		Tell: &tell.Teller{Log: log, Events: p, Metrics: metrics, Now: time.Now},
 		Log:  log, Now: time.Now, Chance: rand.Float64,
 	}
 }
