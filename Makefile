@@ -36,11 +36,11 @@ test: ## Run the unit tests and everything that needs a real API server or simul
 	@command -v gcc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
 	@command -v spin >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends spin; }
 	$(GO) test -race -timeout 30m ./...
-	$(GO) test -count=1 -v -run 'TestFleet$$' ./test/fleet -for=90s
+	$(GO) test -count=1 -v -run 'TestFleet$$' ./test/fleet -for=90s -parts=$$(nproc)
 
 .PHONY: soak
 soak: ## Play simulated fleets with new seeds for long: SOAK=8h make soak (an hour if not said).
-	$(GO) test -count=1 -v -timeout 0 -run 'TestFleet$$' ./test/fleet -for=$(or $(SOAK),1h) -from=$$(date +%s)000000 -go-on
+	$(GO) test -count=1 -v -timeout 0 -run 'TestFleet$$' ./test/fleet -for=$(or $(SOAK),1h) -parts=$$(nproc) -from=$$(date +%s)000000 -go-on
 
 .PHONY: model
 model: ## Check the model of lock and record in every order of events (spin and gcc, from apt if missing).

@@ -60,6 +60,8 @@ type Fleet interface {
 	Waiting(ctx context.Context, members string) ([]fleet.Waiter, error)
 	// Others lists all nodes of a selector but this one.
 	Others(ctx context.Context, self, members string) ([]plan.Other, error)
+	// ControlPlanes lists all control planes but this node.
+	ControlPlanes(ctx context.Context, self string) ([]plan.Other, error)
 }
 
 // Rebooter orders the reboot. Its String says in words how.
@@ -265,6 +267,7 @@ const atOnce = time.Nanosecond
 
 // turn is one round: look, decide, act. It returns how soon the next is due; zero is whenever something changes.
 func (a *Agent) turn(ctx context.Context) time.Duration {
+	a.stopLate()
 	n, err := a.own(ctx)
 	switch {
 	case errors.Is(err, mirror.ErrNotSynced):
@@ -283,6 +286,7 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 	}
 	a.Tell.Looked(o)
 	a.ready.CompareAndSwap(false, n != nil)
+	a.notePriority(n, o.Record.Phase)
 	step := plan.Decide(o, a.Policy, a.Now())
 	if a.unsure(o, step, sure) {
 		return 0

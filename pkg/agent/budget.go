@@ -63,7 +63,7 @@ func (a *Agent) askControlPlane(ctx context.Context, n *corev1.Node, r plan.Reco
 		a.slots.lateUntil = a.Now().Add(lateTake)
 		return unanswered(v, err)
 	}
-	others, err := a.Fleet.Others(ctx, n.Name, fleet.ControlPlanes)
+	others, err := a.Fleet.ControlPlanes(ctx, n.Name)
 	if err != nil {
 		return unanswered(v, err)
 	}

@@ -73,6 +73,32 @@ func TestQuorum(t *testing.T) {
 	})
 }
 
+// Control planes that carry only the older label count like the others.
+func TestQuorumOfMasters(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		s := sim.NewServer()
+		all := controlPlanes(t, s, 3)
+		for _, m := range all[1:] {
+			m.Patch(`{"metadata":{"labels":{"node-role.kubernetes.io/control-plane":null,"node-role.kubernetes.io/master":""}}}`)
+		}
+		all[0].Patch(`{"metadata":{"labels":{"node-role.kubernetes.io/master":""}}}`) // both: it must not count twice
+		all[2].Kubelet(false)
+		for _, m := range all[:2] {
+			go m.Live(ctx)
+		}
+		all[0].Pass(5 * time.Minute)
+		for _, m := range all[:2] {
+			if m.Commands != 0 || !strings.Contains(m.Told().Message, "Only 1 of 3 control planes would stay Ready") {
+				t.Errorf("%s: %+v", m.Name, m.Told())
+			}
+		}
+		all[2].Kubelet(true)
+		for _, m := range all[:2] {
+			m.Back(1)
+		}
+	})
+}
+
 // A control plane that dies right after it took the shared slot frees it when it is back.
 func TestSharedSlotIsNotForgotten(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {

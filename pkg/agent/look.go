@@ -42,6 +42,8 @@ type memory struct {
 	detach detachWork
 	// due is since when the step that is due goes out of service or to the reboot.
 	due time.Time
+	// priority is the one that was told to be no number.
+	priority string
 	// dry stands in for the record and the condition, which a dry run doesn't write.
 	dry *dryRecord
 }

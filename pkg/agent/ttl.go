@@ -46,6 +46,14 @@ func (a *Agent) renew(ctx context.Context, n *corev1.Node, seen plan.Slot) plan.
 	return seen
 }
 
+// stopLate stops a drain whose slot others may be about to free. It is asked before anything else, because what comes next may fail
+// before the slot is looked at.
+func (a *Agent) stopLate() {
+	if a.LockTTL.Stale(a.Now().Sub(a.slots.lease.sent)) {
+		a.drain.stop()
+	}
+}
+
 // renewed renews when that is due. An error is returned only when it has lasted too long, or when the slot is lost.
 func (a *Agent) renewed(ctx context.Context, l *lease, renew func(context.Context) error) error {
 	now := a.Now()

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rebootd/rebootd/pkg/node/drain"
 	"github.com/rebootd/rebootd/pkg/plan"
 	"github.com/rebootd/rebootd/test/fleet/sim"
 )
@@ -75,6 +76,44 @@ func TestSilentHolder(t *testing.T) {
 		first.Until("it gives up", time.Hour, func() bool { return first.Record().Phase == plan.Required && !first.Node().Spec.Unschedulable })
 		first.Set(func() { first.PodsFor = time.Second })
 		first.Back(1)
+	})
+}
+
+// It stops as well when it can't even find out what became of its last write.
+func TestSilentHolderThatWrites(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		s := sim.NewServer()
+		m := sim.NewMachine(t, s, "first")
+		m.LockTTL, m.Policy.DrainTimeout = 30*time.Minute, 0
+		m.OnDrain = func(ctx context.Context, _ *sim.Process, _ drain.Way, report func(drain.Progress)) error {
+			for gone := 0; ctx.Err() == nil; gone++ {
+				report(drain.Progress{Total: 1000, Gone: gone})
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Minute):
+				}
+			}
+			return ctx.Err()
+		}
+		var armed, off atomic.Bool
+		m.Meddle = func(_ *sim.Process, c sim.Call) sim.Outcome {
+			if armed.Load() && c.Verb == "patch" && c.Kind == sim.NodeKind {
+				off.Store(true) // the way is cut with this very write
+			}
+			if off.Load() {
+				return sim.Outcome{Before: errPartition}
+			}
+			return sim.Outcome{}
+		}
+		go m.Live(ctx)
+		m.Reaches(plan.Drain)
+		m.Pass(15 * time.Minute)
+		armed.Store(true)
+		m.Until("a write", time.Hour, off.Load)
+		m.Pass(21 * time.Minute)
+		if m.Draining != 0 {
+			t.Errorf("%d drains at ⅔ of the TTL", m.Draining)
+		}
 	})
 }
 

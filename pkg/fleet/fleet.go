@@ -6,7 +6,6 @@ package fleet
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -93,18 +92,22 @@ func (r *Reader) waiter(n *metav1.PartialObjectMetadata) (Waiter, bool) {
 	if err != nil || !record.Waits() {
 		return Waiter{}, false
 	}
-	// A priority that is no number counts as none.
-	priority, _ := strconv.Atoi(n.Annotations[PriorityAnnotation])
+	priority, _ := Priority(n.Annotations) // one that is no number counts as none; its own agent says so
 	return Waiter{
 		Node: n.Name, Priority: priority, Since: record.RequiredSince,
 		ControlPlane: ControlPlane(n.Labels), Zone: n.Labels[r.OrderLabel],
 	}, true
 }
 
-// ControlPlane reports whether these labels are a control plane's.
-func ControlPlane(labels map[string]string) bool {
-	return slices.ContainsFunc([]string{"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"}, func(key string) bool {
-		_, ok := labels[key]
-		return ok
-	})
+// Priority is what a Node's annotation says of its place among those that wait; none is 0.
+func Priority(annotations map[string]string) (int, error) {
+	text, ok := annotations[PriorityAnnotation]
+	if !ok {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, fmt.Errorf("annotation %s=%q is no whole number, so it counts as 0", PriorityAnnotation, text)
+	}
+	return n, nil
 }

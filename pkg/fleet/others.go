@@ -10,12 +10,32 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// ControlPlanes selects the Nodes of the control plane.
-const ControlPlanes = "node-role.kubernetes.io/control-plane"
+// A control plane has either of these labels: the second is of clusters that began before Kubernetes 1.20.
+const (
+	controlPlaneLabel = "node-role.kubernetes.io/control-plane"
+	masterLabel       = "node-role.kubernetes.io/master"
+)
+
+// ControlPlane reports whether these labels are a control plane's.
+func ControlPlane(labels map[string]string) bool {
+	_, ok := labels[controlPlaneLabel]
+	_, master := labels[masterLabel]
+	return ok || master
+}
 
 // Nodes lists whole Nodes: client-go's typed client fits.
 type Nodes interface {
 	List(ctx context.Context, o metav1.ListOptions) (*corev1.NodeList, error)
+}
+
+// ControlPlanes lists the control planes but this one. No selector matches either of two labels, so it asks twice.
+func (r *Reader) ControlPlanes(ctx context.Context, self string) ([]plan.Other, error) {
+	others, err := r.Others(ctx, self, controlPlaneLabel)
+	if err != nil {
+		return nil, err
+	}
+	masters, err := r.Others(ctx, self, masterLabel+",!"+controlPlaneLabel)
+	return append(others, masters...), err
 }
 
 // Others lists the Nodes of a selector but this one, read consistently and a page at a time.

@@ -89,6 +89,12 @@ func (t *Teller) Happened(n *corev1.Node, phase plan.Phase, reason plan.Reason, 
 	t.event(n, reason, message)
 }
 
+// Warn is Happened for what somebody should look at, though its reason is none that warns.
+func (t *Teller) Warn(n *corev1.Node, phase plan.Phase, reason plan.Reason, message string) {
+	t.Log.WithFields(logrus.Fields{"phase": string(phase), "reason": string(reason)}).Warn(message)
+	t.send(n, corev1.EventTypeWarning, reason, message)
+}
+
 func (t *Teller) line(phase plan.Phase, reason plan.Reason, message string) {
 	log := t.Log.WithFields(logrus.Fields{"phase": string(phase), "reason": string(reason)})
 	if Warns(reason) {
@@ -99,12 +105,16 @@ func (t *Teller) line(phase plan.Phase, reason plan.Reason, message string) {
 }
 
 func (t *Teller) event(n *corev1.Node, reason plan.Reason, message string) {
-	if t.Events == nil || n == nil || reason == plan.NotRequired {
-		return
-	}
 	kind := corev1.EventTypeNormal
 	if Warns(reason) {
 		kind = corev1.EventTypeWarning
+	}
+	t.send(n, kind, reason, message)
+}
+
+func (t *Teller) send(n *corev1.Node, kind string, reason plan.Reason, message string) {
+	if t.Events == nil || n == nil || reason == plan.NotRequired {
+		return
 	}
 	// The Node's real UID: `kubectl describe node` finds an Event by it.
 	t.Events.Event(&corev1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: n.Name, UID: n.UID}, kind, string(reason), message)

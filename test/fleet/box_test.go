@@ -13,9 +13,10 @@ import (
 
 	"github.com/rebootd/rebootd/pkg/agent"
 	"github.com/rebootd/rebootd/pkg/fleet"
+	"github.com/rebootd/rebootd/pkg/gate"
 	"github.com/rebootd/rebootd/pkg/host"
 	"github.com/rebootd/rebootd/pkg/lock"
-	"github.com/rebootd/rebootd/pkg/node/drain"
+	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/plan"
 	"github.com/rebootd/rebootd/pkg/tell"
 	"github.com/rebootd/rebootd/test/fleet/sim"
@@ -34,51 +35,55 @@ const (
 // box is a machine of the fleet: it fails in more ways than a test's.
 type box struct {
 	*sim.Machine
-	w      *world
-	labels map[string]string
-	group  string
+	w *world
 	// life draws for what the machine does, calls for what becomes of its calls; each is used by one goroutine at a time.
 	life, calls chance
 	orders      chan order
+	away        chan struct{} // closed when it is taken away for good
 	skew        atomic.Int64
-	metrics     *tell.Metrics
 
 	// Guarded by the machine's Set.
 	up, ready bool
 	running   *sim.Process
 	// wantedAt is the boot in which the wish came.
-	wantedAt    int
-	cutUntil    time.Time // no way to the API server
-	lagUntil    time.Time
-	stuckUntil  time.Time // no pod goes away
-	undrainable bool
-	openedAt    time.Time // when gate or wish last allowed a reboot; zero: they do now
-	evicting    map[*sim.Process]int
+	wantedAt int
+	wishes   wishes
+	pods     pods
+	labels   map[string]string
+	cutUntil time.Time // no way to the API server
+	lagUntil time.Time
+	evicting map[*sim.Process]int
+	gone     bool // for good
+	// debt is how much time all that went wrong may have cost it, costs what may do so still.
+	debt  time.Duration
+	costs []cost
 }
 
 func newBox(w *world, i int) *box {
 	name := fmt.Sprintf("n%d", i)
-	b := &box{w: w, orders: make(chan order, 4), life: newChance(w.seed, "life "+name), calls: newChance(w.seed, "calls "+name), up: true, ready: true, evicting: map[*sim.Process]int{}}
-	b.labels, b.group = map[string]string{}, "default"
+	b := &box{w: w, orders: make(chan order, 4), away: make(chan struct{}), life: newChance(w.seed, "life "+name), calls: newChance(w.seed, "calls "+name), up: true, ready: true, evicting: map[*sim.Process]int{}}
+	b.wishes.paused = w.isPaused()
+	b.labels, b.pods.left, b.wishes.requests = map[string]string{}, notDrained, map[string]*request{}
 	if w.groups > 0 {
-		b.group = poolOf(i, w.groups)
-		b.labels["pool"] = b.group
+		b.labels["pool"] = poolOf(i, w.groups)
 	}
 	if i < w.controlPlanes {
-		b.labels["node-role.kubernetes.io/control-plane"] = ""
+		b.labels[[]string{"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"}[b.life.IntN(2)]] = ""
 	}
 	b.Machine = &sim.Machine{
 		T: w, Server: w.server, Name: name, Boots: 1, Wanted: plan.No, Clears: true, Slots: w.slots, MaxUnavailable: w.maxUnavailable,
+		Pausable: w.pauses, Threshold: w.threshold, CircuitReset: w.reset, LockTTL: w.ttl,
 		Period: w.period, Policy: w.policy, Gate: plan.Verdict{Gate: "test", Open: true, Reason: plan.Held, Message: "Closed by the world."}, Down: make(chan struct{}, 10),
 		OnDrain: b.drain, OnReboot: b.reboot, Meddle: b.meddle, Parts: b.parts,
 	}
 	if w.groups > 0 {
 		b.GroupLabel = "pool"
 	}
-	b.metrics = tell.NewMetrics(prometheus.NewRegistry(), name, "test")
+	b.Metrics = tell.NewMetrics(prometheus.NewRegistry(), name, "test")
 	if w.skewed {
 		b.skew.Store(int64(b.life.between(-10*time.Minute, 10*time.Minute)))
 	}
+	w.rules.meet(b)
 	b.Register(b.labels)
 	b.report()
 	return b
@@ -93,7 +98,21 @@ func (b *box) parts(p *sim.Process, parts *agent.Parts) {
 	log.SetOutput(io.Discard)
 	log.SetLevel(logrus.PanicLevel)
 	parts.Log = log
-	parts.Tell = &tell.Teller{Log: log, Metrics: b.metrics, Now: parts.Now}
+	parts.Tell = &tell.Teller{Log: log, Metrics: b.Metrics, Now: parts.Now}
+	if b.w.window != "" {
+		parts.Gates = append(parts.Gates, gate.Window{Schedule: b.w.schedule, Annotation: node.StateAnnotation, Now: parts.Now})
+	}
+	if b.w.slowGate > 0 {
+		parts.CostlyGates = append(parts.CostlyGates, slowGate{b})
+	}
+	if p, ok := parts.Pause.(gate.Pause); ok {
+		p.Now = parts.Now
+		parts.Pause = p
+	}
+	parts.Gates = append(parts.Gates, gate.Hold{Annotation: node.HoldAnnotation})
+	if parts.Circuit != nil {
+		parts.Circuit.Now = parts.Now
+	}
 	b.w.rules.started(b, p)
 	p.Client.Forget()
 	p.Client.Due = b.due(p.Number)
@@ -114,33 +133,20 @@ func (b *box) share(parts *agent.Parts) {
 		g := groups(name, members)
 		g.Slots, g.Count = 0, func(ctx context.Context) (slots, nodes int, err error) {
 			n, err := reader.Count(ctx, members)
-			return max(1, n*b.w.percent/100), n, err
+			return b.w.shareOf(n), n, err
 		}
 		return g
 	}
 }
 
-// mayBeOut is how many of this machine's group its agents let be out.
-func (b *box) mayBeOut() int {
-	if b.w.percent == 0 {
-		var n int
-		b.Set(func() { n = b.Slots })
-		return n
-	}
-	members := 0
-	for i := range b.w.nodes {
-		if b.w.groups == 0 || b.group == poolOf(i, b.w.groups) {
-			members++
-		}
-	}
-	return max(1, members*b.w.percent/100)
-}
+// shareOf is how many of so many nodes may be out.
+func (s setup) shareOf(nodes int) int { return max(1, nodes*s.percent/100) }
 
 func poolOf(i, groups int) string { return fmt.Sprintf("pool%d", i%groups) }
 
 // run is the machine's life: agents one after another, and reboots.
 func (b *box) run() {
-	for b.w.ctx.Err() == nil {
+	for b.w.ctx.Err() == nil && !b.isGone() {
 		p := b.Start()
 		b.Set(func() { b.running = p })
 		if !b.live(p) {
@@ -154,6 +160,9 @@ func (b *box) live(p *sim.Process) bool {
 	select {
 	case <-b.w.ctx.Done():
 		p.Stop()
+		return false
+	case <-b.away:
+		p.Kill()
 		return false
 	case <-p.Ended:
 		b.pause(b.life.between(time.Second, 10*time.Second))
@@ -189,6 +198,8 @@ func (b *box) twice(p *sim.Process) bool {
 	case <-p.Ended:
 	case <-b.w.ctx.Done():
 		p.Stop()
+	case <-b.away:
+		p.Kill()
 	case <-b.Down:
 		p.Kill()
 		second.Kill()
@@ -206,10 +217,16 @@ func (b *box) pause(d time.Duration) {
 }
 
 func (b *box) order(o order) {
+	b.charge(2 * time.Minute)
 	select {
 	case b.orders <- o:
 	default:
 	}
+}
+
+func (b *box) isGone() (gone bool) {
+	b.Set(func() { gone = b.gone })
+	return gone
 }
 
 func (b *box) isUp() (up bool) {
@@ -221,9 +238,10 @@ func (b *box) isUp() (up bool) {
 func (b *box) powerCycle() {
 	b.Set(func() { b.up = false })
 	down := b.life.between(5*time.Second, time.Minute)
-	if b.life.one(5) && b.w.fault() {
+	if b.life.one(5) && b.w.fault("long boot") {
 		down += b.life.between(time.Minute, 5*time.Minute)
 	}
+	b.charge(down + 2*time.Minute)
 	const lost = 40 * time.Second // until the control plane gives it up
 	if down > lost {
 		b.pause(lost)
@@ -234,14 +252,11 @@ func (b *box) powerCycle() {
 	for len(b.Down) > 0 {
 		<-b.Down
 	}
-	b.forbidden(func() {}) // the boot may end the wish
-	b.Boot()
-	b.Set(func() { b.up = true })
-	b.allowed()
+	b.boot()
 	boots := b.boots()
 	b.w.tell(b.Name, "boots: boot-%d", boots)
 	late := b.life.between(0, 20*time.Second)
-	if b.life.one(5) && b.w.fault() {
+	if b.life.one(5) && b.w.fault("late kubelet") {
 		late += b.life.between(time.Minute, 5*time.Minute)
 	}
 	b.w.wg.Go(func() {
@@ -253,6 +268,16 @@ func (b *box) powerCycle() {
 		}
 	})
 	b.pause(b.life.between(time.Second, 30*time.Second))
+}
+
+// boot is the instant of the boot. It may end the wish for it.
+func (b *box) boot() {
+	b.change(func() {
+		if b.Boots++; b.Clears {
+			b.Wanted = plan.No
+		}
+		b.up, b.pods.left, b.pods.old = true, notDrained, false
+	})
 }
 
 // report is what the kubelet says of the machine, or the control plane in its place.
@@ -267,31 +292,6 @@ func (b *box) report() {
 	_ = b.Report(id, ready) // there may be no Node
 }
 
-// drain evicts some pods, one after another.
-func (b *box) drain(ctx context.Context, p *sim.Process, report func(drain.Progress)) error {
-	c := newChance(b.w.seed, fmt.Sprintf("drain %s %d %d", b.Name, p.Number, b.Drains))
-	pods := c.IntN(5)
-	b.w.rules.drains(b)
-	b.Set(func() { b.evicting[p]++ })
-	defer b.Set(func() { b.evicting[p]-- })
-	for gone := 0; gone < pods; {
-		report(drain.Progress{Total: pods, Gone: gone})
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(c.between(time.Second, 20*time.Second)):
-		}
-		var held bool
-		b.Set(func() {
-			held = b.undrainable || time.Now().Before(b.stuckUntil) || time.Now().Before(b.cutUntil)
-		})
-		if !held {
-			gone++
-		}
-	}
-	return nil
-}
-
 // reboot is the reboot command, which can end in many ways.
 func (b *box) reboot(p *sim.Process) host.Result {
 	b.w.rules.commands(b, p)
@@ -299,7 +299,7 @@ func (b *box) reboot(p *sim.Process) host.Result {
 	b.Set(func() { b.Commands++; n, boots = b.Commands, b.Boots })
 	c := newChance(b.w.seed, fmt.Sprintf("command %s %d", b.Name, n))
 	down, res := c.between(0, 3*time.Second), host.Result{Started: true, Exited: true}
-	if c.one(3) && b.w.fault() {
+	if c.one(3) && b.w.fault("reboot command") {
 		switch c.IntN(5) {
 		case 0:
 			b.w.tell(b.Name, "the command fails")

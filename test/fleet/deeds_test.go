@@ -10,77 +10,49 @@ import (
 	"github.com/rebootd/rebootd/test/fleet/sim"
 )
 
+// deed is one thing that may happen, and how often beside the others.
+type deed struct {
+	name string
+	// often is its share.
+	often int
+	do    func(*box)
+}
+
+// deeds are all there are. A new one is a line here; what it may cost an agent in time it charges to the machine.
+func (w *world) deeds() []deed {
+	return []deed{
+		{"wish", 5, w.want}, {"wish withdrawn", 1, w.unwant}, {"sentinel unknown", 1, w.doubt},
+		{"gate closed", 1, w.closeGate}, {"gate opened", 1, w.openGate},
+		{"crash", 2, w.kill}, {"power cut", 2, w.pullPlug}, {"two agents", 1, w.update},
+		{"partition", 2, w.cut}, {"outage", 1, w.outage},
+		{"watches dropped", 1, w.dropWatches}, {"watches expired", 1, w.expire}, {"watches frozen", 1, w.freeze},
+		{"clock", 1, w.jump}, {"not Ready", 1, w.sicken}, {"pods stuck", 2, w.stick}, {"reboots in vain", 1, w.spoil},
+		// What people do.
+		{"cordon", 1, w.cordon}, {"uncordon", 1, w.uncordon}, {"hold", 1, w.hold}, {"hold ended", 1, w.letGo},
+		{"request", 1, w.request}, {"request withdrawn", 1, w.withdraw}, {"priority", 1, w.prefer},
+		{"slot freed by hand", 1, w.takeSlot}, {"other concurrency", 1, w.concurrency},
+		{"circuit closed by hand", 1, w.closeCircuit}, {"circuit spoiled", 1, w.spoilCircuit},
+		{"pause", 1, w.pause}, {"pause ended", 1, w.resume},
+		{"Node deleted", 1, w.deleteNode}, {"other group", 2, w.relabel}, {"node added", 1, w.grow}, {"node removed", 1, w.shrink},
+	}
+}
+
 // deed does something to one machine, or to all.
 func (w *world) deed() {
-	b := w.boxes[w.chance.IntN(len(w.boxes))]
-	deeds := []func(*box){
-		w.want, w.want, w.want, w.want, w.want, w.unwant, w.doubt, w.closeGate, w.openGate, w.kill, w.kill, w.pullPlug, w.pullPlug,
-		w.cut, w.cut, w.outage, w.cordon, w.uncordon, w.deleteNode, w.takeSlot, w.concurrency, w.dropWatches, w.expire, w.freeze,
-		w.jump, w.sicken, w.stick, w.spoil, w.update,
+	there := w.there()
+	b, all := there[w.chance.IntN(len(there))], w.deeds()
+	sum := 0
+	for _, d := range all {
+		sum += d.often
 	}
-	w.fault()
-	deeds[w.chance.IntN(len(deeds))](b)
-}
-
-func (w *world) want(b *box) {
-	w.tell(b.Name, "wants a reboot")
-	b.Set(func() { b.Wanted, b.wantedAt = plan.Yes, b.Boots })
-	b.allowed()
-}
-
-func (w *world) unwant(b *box) { w.answer(b, plan.No, "wants no reboot any more") }
-func (w *world) doubt(b *box)  { w.answer(b, plan.Unknown, "can't say whether it wants a reboot") }
-
-func (w *world) answer(b *box, a plan.Answer, what string) {
-	if w.chance.one(2) {
-		w.tell(b.Name, "%s", what)
-		b.forbidden(func() {
-			if b.Wanted = a; a == plan.No {
-				b.wantedAt = 0
-			}
-		})
+	n := w.chance.IntN(sum)
+	for _, d := range all {
+		if n -= d.often; n < 0 {
+			w.fault(d.name)
+			d.do(b)
+			return
+		}
 	}
-}
-
-func (w *world) closeGate(b *box) {
-	w.tell(b.Name, "its gate closes")
-	b.forbidden(func() { b.Gate.Open, b.Gate.Everyone = false, w.chance.one(2) })
-}
-
-func (w *world) openGate(b *box) {
-	b.Set(func() { b.Gate.Open = true })
-	b.allowed()
-}
-
-// forbidden notes since when no reboot may begin.
-func (b *box) forbidden(f func()) {
-	b.Set(func() {
-		if b.Wanted == plan.Yes && b.Gate.Open {
-			b.openedAt = time.Now()
-		}
-		f()
-	})
-}
-
-// mayGo is whether gate and wish allow a reboot, or did so long ago that what was decided then may still be on its way.
-func (b *box) mayGo(ago time.Duration) (may bool) {
-	b.Set(func() {
-		may = b.Wanted == plan.Yes && b.Gate.Open || !b.openedAt.IsZero() && time.Since(b.openedAt) < ago
-	})
-	return may
-}
-
-func (b *box) boots() (n int) {
-	b.Set(func() { n = b.Boots })
-	return n
-}
-
-func (b *box) allowed() {
-	b.Set(func() {
-		if b.Wanted == plan.Yes && b.Gate.Open {
-			b.openedAt = time.Time{}
-		}
-	})
 }
 
 func (w *world) kill(b *box)     { b.order(crash) }
@@ -92,6 +64,7 @@ func (w *world) cut(b *box) {
 	d := w.chance.between(time.Second, w.chance.pick(20*time.Second, 2*time.Minute, 10*time.Minute))
 	w.tell(b.Name, "has no way to the API server for %s", d.Round(time.Millisecond))
 	b.Set(func() { b.cutUntil = time.Now().Add(d) })
+	b.charge(d + 3*time.Minute)
 	ends := w.chance.one(2)
 	w.wg.Go(func() {
 		b.pause(d)
@@ -111,8 +84,9 @@ func (w *world) outage(*box) {
 	w.mu.Lock()
 	w.outUntil = time.Now().Add(d)
 	w.mu.Unlock()
-	for _, b := range w.boxes {
+	for _, b := range w.there() {
 		b.endWatches(watch.Event{})
+		b.charge(d + 3*time.Minute)
 		time.Sleep(w.chance.between(0, time.Millisecond))
 	}
 }
@@ -120,6 +94,7 @@ func (w *world) outage(*box) {
 func (b *box) endWatches(last watch.Event) {
 	var p *sim.Process
 	b.Set(func() { p = b.running })
+	b.charge(time.Minute)
 	if p != nil {
 		p.Client.EndWatches(last)
 	}
@@ -138,6 +113,7 @@ func (w *world) freeze(b *box) {
 	d := w.chance.between(time.Second, 2*time.Minute)
 	w.tell(b.Name, "its watches stand still for %s", d.Round(time.Millisecond))
 	b.Set(func() { b.lagUntil = time.Now().Add(d) })
+	b.charge(d + time.Minute)
 }
 
 func (w *world) cordon(b *box) {
@@ -150,62 +126,9 @@ func (w *world) uncordon(b *box) {
 func (w *world) schedulable(b *box, patch, what string) {
 	if b.Node().UID != "" {
 		w.tell(b.Name, "%s", what)
+		b.charge(time.Minute)
 		b.Patch(patch)
 	}
-}
-
-// deleteNode deletes the Node; after a while its kubelet makes it anew.
-func (w *world) deleteNode(b *box) {
-	if b.Node().UID == "" || !w.chance.one(2) {
-		return
-	}
-	w.tell(b.Name, "its Node is deleted")
-	w.rules.excuse(b.Name)
-	_ = w.server.Remove(nil, sim.NodeKind, b.Name, nil)
-	after := w.chance.between(time.Second, w.chance.pick(10*time.Second, 5*time.Minute))
-	w.wg.Go(func() {
-		b.pause(after)
-		b.anew()
-	})
-}
-
-// anew makes the Node again, if there is none.
-func (b *box) anew() {
-	if b.Node().UID == "" && b.w.ctx.Err() == nil {
-		b.w.tell(b.Name, "its Node is created again")
-		b.w.rules.excuse(b.Name)
-		b.Register(b.labels)
-		b.report()
-	}
-}
-
-// takeSlot is an operator who deletes a slot's Lease by hand.
-func (w *world) takeSlot(*box) {
-	all, _ := w.server.List(sim.LeaseKind, nil)
-	if len(all) == 0 {
-		return
-	}
-	l := all[w.chance.IntN(len(all))]
-	w.tell("world", "a person deletes the slot %s of %s", l.GetName(), l.GetOwnerReferences()[0].Name)
-	_ = w.server.Remove(nil, sim.LeaseKind, l.GetName(), nil)
-}
-
-// concurrency changes the number of slots; the agents are restarted one after another.
-func (w *world) concurrency(*box) {
-	n := 1 + w.chance.IntN(4)
-	if !w.chance.one(2) || n == w.slots {
-		return
-	}
-	w.tell("world", "the number of slots is to be %d, not %d", n, w.slots)
-	w.slots = n
-	pauses := w.chance.between(time.Second, 30*time.Second)
-	w.wg.Go(func() {
-		for _, b := range w.boxes {
-			b.Set(func() { b.Slots = n })
-			b.order(restart)
-			b.pause(pauses)
-		}
-	})
 }
 
 // jump sets a machine's clock.
@@ -213,6 +136,7 @@ func (w *world) jump(b *box) {
 	if w.jumps {
 		d := w.chance.between(-10*time.Minute, 10*time.Minute)
 		w.tell(b.Name, "its clock jumps to %s off", d.Round(time.Second))
+		b.charge(20 * time.Minute)
 		b.skew.Store(int64(d))
 	}
 }
@@ -222,24 +146,13 @@ func (w *world) sicken(b *box) {
 	d := w.chance.between(time.Second, 4*time.Minute)
 	w.tell(b.Name, "is not Ready for %s", d.Round(time.Second))
 	b.Set(func() { b.ready = false })
+	b.charge(d + time.Minute)
 	b.report()
 	w.wg.Go(func() {
 		b.pause(d)
 		b.Set(func() { b.ready = true })
 		b.report()
 	})
-}
-
-// stick keeps the pods from going, for a while or until the end.
-func (w *world) stick(b *box) {
-	if w.chance.one(4) {
-		w.tell(b.Name, "can't be drained any more")
-		b.Set(func() { b.undrainable = true })
-		return
-	}
-	d := w.chance.between(10*time.Second, 10*time.Minute)
-	w.tell(b.Name, "can't be drained for %s", d.Round(time.Second))
-	b.Set(func() { b.stuckUntil = time.Now().Add(d) })
 }
 
 // spoil makes reboots not end the wish.
@@ -253,15 +166,18 @@ func (w *world) spoil(b *box) {
 // heal ends all that is wrong with a machine.
 func (b *box) heal() {
 	b.Set(func() {
-		b.cutUntil, b.lagUntil, b.stuckUntil = time.Time{}, time.Time{}, time.Time{}
-		b.Clears, b.ready, b.Gate.Open = true, true, true
+		b.cutUntil, b.lagUntil, b.pods.heldUntil = time.Time{}, time.Time{}, time.Time{}
+		b.Clears, b.ready = true, true
+		b.Slots = b.w.slots
+	})
+	b.change(func() {
+		b.Gate.Open = true
 		if b.Wanted == plan.Unknown {
 			b.Wanted, b.wantedAt = plan.No, 0
 		}
-		b.Slots = b.w.slots
 	})
-	b.allowed()
 	b.anew()
+	b.w.letGo(b)
 	b.report()
 	if b.w.maxUnavailable > 0 && b.Node().Spec.Unschedulable { // what people cordoned would hold the others for ever
 		b.w.uncordon(b)

@@ -35,10 +35,12 @@ func (b *box) meddle(p *sim.Process, call sim.Call) sim.Outcome {
 	if call.Initial && b.w.noInitial {
 		return sim.Outcome{Before: apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("ListOptions").GroupKind(), "", nil)}
 	}
-	if c.IntN(1000) >= b.w.callFaults || !b.w.fault() {
+	if c.IntN(1000) >= b.w.callFaults || b.w.isCalm() {
 		return usual
 	}
-	out, what := b.fault(c, p, call, usual)
+	out, kind, what := b.fault(c, p, call, usual)
+	b.w.fault(kind)
+	b.charge(2 * time.Minute)
 	b.w.tell(b.Name, "%s %s %s: %s", call.Verb, call.Kind.Resource, call.Name, what)
 	return out
 }
@@ -56,37 +58,37 @@ func (b *box) cutFor() time.Duration {
 }
 
 // fault chooses what goes wrong with a call.
-func (b *box) fault(c chance, p *sim.Process, call sim.Call, usual sim.Outcome) (sim.Outcome, string) {
+func (b *box) fault(c chance, p *sim.Process, call sim.Call, usual sim.Outcome) (out sim.Outcome, kind, what string) {
 	switch n := c.IntN(12); {
 	case n < 2:
 		usual.Before = refusals(call)[c.IntN(5)]
-		return usual, "refused: " + usual.Before.Error()
+		return usual, "refused", "refused: " + usual.Before.Error()
 	case n < 4:
 		usual.After = errors.New("connection reset by peer")
-		return usual, "its answer is lost"
+		return usual, "answer lost", "its answer is lost"
 	case n == 4:
 		usual.Arrives = c.between(11*time.Second, dialing)
-		return usual, "times out, not done"
+		return usual, "timeout, not done", "times out, not done"
 	case n == 5:
 		usual.Answers = c.between(11*time.Second, dialing)
-		return usual, "times out, done"
+		return usual, "timeout, done", "times out, done"
 	case n < 8 && call.Writes():
 		usual.Late = c.between(time.Millisecond, latest)
-		return usual, fmt.Sprintf("times out, and is done in %s", usual.Late.Round(time.Millisecond))
+		return usual, "timeout, done late", fmt.Sprintf("times out, and is done in %s", usual.Late.Round(time.Millisecond))
 	case n == 8:
 		usual.Before = sim.ErrCrash
 		p.Die()
-		return usual, "the process dies before it"
+		return usual, "crash before a call", "the process dies before it"
 	case n == 9:
 		usual.After = sim.ErrCrash
 		b.w.wg.Go(func() {
 			time.Sleep(usual.Arrives)
 			p.Die()
 		})
-		return usual, "the process dies before the answer"
+		return usual, "crash after a call", "the process dies before the answer"
 	default:
 		usual.Arrives, usual.Answers = c.between(0, 4*time.Second), c.between(0, 5*time.Second)
-		return usual, "slow"
+		return usual, "slow", "slow"
 	}
 }
 

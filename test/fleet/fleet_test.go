@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// TestFleet plays seed after seed. A seed is a fleet, what goes wrong with it, and when.
+// TestFleet plays seed after seed. A seed is a fleet, what goes wrong with it, and when. With -parts the test binary runs itself so often
+// beside itself, each time with seeds of its own: one process plays on one processor only.
 func TestFleet(t *testing.T) {
 	if *oneSeed >= 0 {
 		r := play(t, *oneSeed, nil)
@@ -15,12 +16,12 @@ func TestFleet(t *testing.T) {
 		}
 		return
 	}
-	var total result
-	seeds, began := 0, time.Now()
-	for seed := *firstly; time.Since(began) < budget() && (*maxSeeds == 0 || seeds < *maxSeeds); seed++ {
+	began := time.Now()
+	var total tally
+	others := startParts(t)
+	for seed := *firstly + int64(*part); time.Since(began) < budget() && (*maxSeeds == 0 || total.Seeds < share(*maxSeeds)); seed += int64(*parts) {
 		r := play(t, seed, nil)
-		seeds++
-		total.steps, total.faults, total.checks, total.took = total.steps+r.steps, total.faults+r.faults, total.checks+r.checks, total.took+r.took
+		total.add(r.tally)
 		if r.failed() {
 			told := r.text(60)
 			if *goOn {
@@ -32,7 +33,12 @@ func TestFleet(t *testing.T) {
 			}
 		}
 	}
-	took := time.Since(began)
-	t.Logf("%d seeds, %d steps, %d faults injected, %d invariants checked; %s of virtual time in %s (%.1f seeds/s)",
-		seeds, total.steps, total.faults, total.checks, total.took.Round(time.Hour), took.Round(time.Second), float64(seeds)/took.Seconds())
+	if *part > 0 {
+		total.hand(t)
+		return
+	}
+	for _, other := range others {
+		total.add(other(t))
+	}
+	t.Log(total.say(time.Since(began)))
 }

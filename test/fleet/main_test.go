@@ -19,6 +19,8 @@ var (
 	firstly  = flag.Int64("from", 1, "the first seed")
 	maxSeeds = flag.Int("seeds", 0, "how many seeds at most; 0: as many as the time allows")
 	goOn     = flag.Bool("go-on", false, "go on after a seed that fails")
+	parts    = flag.Int("parts", 1, "how many processes play beside each other")
+	part     = flag.Int("part", 0, "which of them this is; only the first is started by hand")
 	duration = flag.Duration("for", 0, "how long to try new seeds; 0: 60s, a few seconds with -short")
 )
 

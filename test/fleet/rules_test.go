@@ -2,19 +2,16 @@ package fleet
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
-	"github.com/rebootd/rebootd/pkg/fleet"
-	"github.com/rebootd/rebootd/pkg/lock"
+	"github.com/rebootd/rebootd/pkg/circuit"
 	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/plan"
 	"github.com/rebootd/rebootd/test/fleet/sim"
@@ -25,20 +22,38 @@ type rules struct {
 	w     *world
 	boxes map[string]*box
 
-	mu            sync.Mutex
-	steps, checks int
-	nodes         map[string]*truth
+	mu     sync.Mutex
+	steps  int
+	checks map[string]int // by promise
+	nodes  map[string]*truth
 	// slots is how many the running agent of each node may count on, asked how many the one that made a Lease could.
 	slots map[string]int
 	asked map[*sim.Client]int
 	may   map[string]int
+	// sizes are how many nodes each group had, and since when.
+	sizes map[string][]size
+	// touched is when a slot was last written.
+	touched map[string]time.Time
+	stays   map[string]*stay
+	// roomSince is since when a group has a slot that is free.
+	roomSince map[string]time.Time
+	circuit   circuitTruth
 	// disturbed is when something last changed, by no agent's doing, in how many nodes are in service.
 	disturbed time.Time
 }
 
 // truth is what is so of a Node, whatever its record says.
 type truth struct {
-	group string
+	name, group string
+	uid         types.UID
+	// changedAt is when what its turn depends on changed last, waitsSince since when it waits for nothing but a slot, and paid what its
+	// machine had been charged by then.
+	changedAt, waitsSince time.Time
+	paid                  time.Duration
+	priority              int
+	// readySince is since when the kubelet says of the present boot that it is Ready; zero: it doesn't.
+	readySince time.Time
+	readyBoot  string
 	// cordon says who put on the cordon that it has.
 	cordon plan.Cordon
 	// asked is how the last person who cordoned or uncordoned it left it; unseen: over our cordon, where it can't be seen.
@@ -54,8 +69,8 @@ type truth struct {
 	record plan.Record
 	// sharedLostAt is when a person took its control planes' slot.
 	sharedLostAt time.Time
-	// taken are the slots that persons took from it, and when.
-	taken map[string]time.Time
+	// taken are the slots that persons took from it, and when; expired those that were freed because it was silent.
+	taken, expired map[string]time.Time
 }
 
 // inFlight is how long something that was proved may be on its way to the one who acts on it.
@@ -63,15 +78,24 @@ const inFlight = 12 * time.Second
 
 func newRules(w *world) *rules {
 	return &rules{w: w, boxes: map[string]*box{}, nodes: map[string]*truth{}, slots: map[string]int{},
-		asked: map[*sim.Client]int{}, may: map[string]int{}}
+		asked: map[*sim.Client]int{}, may: map[string]int{}, checks: map[string]int{}, sizes: map[string][]size{},
+		touched: map[string]time.Time{}, stays: map[string]*stay{}, roomSince: map[string]time.Time{}, circuit: circuitTruth{counted: map[string]bool{}}}
+}
+
+// meet notes a machine, before there is a Node of it.
+func (r *rules) meet(b *box) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.boxes[b.Name] = b
 }
 
 // started notes an agent's configuration.
 func (r *rules) started(b *box, p *sim.Process) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := b.mayBeOut()
-	r.boxes[b.Name], r.slots[b.Name], r.asked[p.Client] = b, n, n
+	var n int
+	b.Set(func() { n = b.Slots })
+	r.slots[b.Name], r.asked[p.Client] = n, n
 }
 
 // changed looks at a write. The server is locked.
@@ -79,12 +103,18 @@ func (r *rules) changed(c sim.Change) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.steps++
-	if c.Kind == sim.NodeKind {
+	switch c.Kind {
+	case sim.NodeKind:
 		r.node(c)
-	} else {
+	case sim.LeaseKind:
 		r.lease(c)
+	default:
+		if c.After.GetName() == circuit.Name {
+			r.circuitChanged(c)
+		}
 	}
 	r.most()
+	r.progress()
 }
 
 func (r *rules) node(c sim.Change) {
@@ -95,37 +125,43 @@ func (r *rules) node(c sim.Change) {
 	switch c.Type {
 	case watch.Added:
 		r.disturbed = time.Now()
-		r.nodes[name] = &truth{group: group(after), taken: map[string]time.Time{}, lostAt: time.Now()}
+		r.nodes[name] = &truth{name: name, uid: after.UID, group: group(after), lostAt: time.Now(), changedAt: time.Now(),
+			taken: map[string]time.Time{}, expired: map[string]time.Time{}}
+		r.resize()
 		return
 	case watch.Deleted:
 		r.disturbed = time.Now()
 		delete(r.nodes, name)
+		r.resize()
 		return
 	}
 	before, t := c.Before.(*corev1.Node), r.nodes[name]
 	if c.By == nil && inService(before) != inService(after) {
 		r.disturbed = time.Now()
 	}
-	record, err := plan.ParseRecord(after.Annotations[node.StateAnnotation])
-	r.check(err == nil, name, "a record that can't be read: %v", err)
 	was := t.record
-	t.record = record
+	if text := after.Annotations[node.StateAnnotation]; text != before.Annotations[node.StateAnnotation] {
+		var err error
+		t.record, err = plan.ParseRecord(text)
+		r.check(err == nil, name, "a record that can't be read: %v", err)
+	}
+	r.follow(t, before, after, was)
 	switch {
 	case before.Spec.Unschedulable == after.Spec.Unschedulable:
 	case c.By == nil:
 		r.person(t, was, after.Spec.Unschedulable)
 	case after.Spec.Unschedulable:
-		r.cordoned(name, t)
+		r.cordoned(name, t, was)
 	default:
 		r.uncordoned(name, t, after)
 	}
 	if c.By != nil {
 		r.recorded(name, t, was)
-		r.told(name, before, after, was, record)
+		r.told(name, before, after, was, t.record)
 	}
 	r.covered(name, after, t)
 	_, marked := after.Labels[plan.ForLoadBalancers().Key]
-	r.check(marked == record.Out(), name, "P3: marked as out: %v; record %s", marked, record)
+	r.check(marked == t.record.Out(), name, "P3: marked as out: %v; record %s", marked, t.record)
 }
 
 func group(n *corev1.Node) string {
@@ -149,42 +185,16 @@ func (r *rules) person(t *truth, was plan.Record, on bool) {
 }
 
 // cordoned: one of ours was put on.
-func (r *rules) cordoned(name string, t *truth) {
+func (r *rules) cordoned(name string, t *truth, was plan.Record) {
 	t.sharedExcused = t.sharedExcused || time.Since(t.sharedLostAt) < inFlight
 	t.cordon = plan.CordonOurs
 	r.check(t.record.Phase == plan.Drain && t.record.Cordon == plan.CordonOurs, name, "P3: cordoned with record %s", t.record)
 	r.check(r.boxes[name].mayGo(latest+2*inFlight), name, "P2: cordoned while a gate is closed or nothing is wanted")
+	r.check(!r.isShut(latest+2*inFlight), name, "P7: cordoned while the circuit is open")
+	r.backedOff(name, was)
 	if time.Since(r.disturbed) > inFlight {
-		r.enoughStay(name)
+		r.enoughStay(t)
 	}
-}
-
-// inService is whether a Node takes pods.
-func inService(n *corev1.Node) bool {
-	seen, _, _ := node.Observe(n.Name, n)
-	return seen.Ready && !n.Spec.Unschedulable
-}
-
-// enoughStay: with a node that has just been cordoned, not too many are out, whoever took them out.
-func (r *rules) enoughStay(name string) {
-	out, planes, ready := 0, 0, 0
-	me := r.nodes[name].group
-	for other, o := range r.w.server.Objects(sim.NodeKind) {
-		n := o.(*corev1.Node)
-		if group(n) == me && (other == name || !inService(n)) {
-			out++
-		}
-		seen, _, _ := node.Observe(other, n)
-		if fleet.ControlPlane(n.Labels) {
-			planes++
-			if seen.Ready && other != name {
-				ready++
-			}
-		}
-	}
-	r.check(r.w.maxUnavailable == 0 || out <= r.w.maxUnavailable, name, "cordoned, and now %d are out", out)
-	plane := fleet.ControlPlane(r.boxes[name].labels)
-	r.check(!plane || planes < 3 || ready >= planes/2+1, name, "cordoned, and now %d of %d control planes are Ready", ready, planes)
 }
 
 // uncordoned: a cordon was taken off by an agent.
@@ -203,6 +213,9 @@ func (r *rules) uncordoned(name string, t *truth, after *corev1.Node) {
 // recorded looks at what an agent wrote into the record.
 func (r *rules) recorded(name string, t *truth, was plan.Record) {
 	is, boots := t.record, r.boxes[name].boots()
+	r.boxes[name].recorded(is.Requests)
+	r.counted(name, was, is)
+	r.gaveUp(name, t, was)
 	if is.Phase == plan.Drain && was.Phase != plan.Drain {
 		t.bootsOut = boots // or the one in which it was decided, if the write was long on its way
 		var decided int
@@ -228,81 +241,12 @@ func (r *rules) told(name string, before, after *corev1.Node, was, is plan.Recor
 	}
 }
 
-// out is whether the Node is out of service by our doing.
-func (t *truth) out() bool { return t.cordon == plan.CordonOurs || t.record.Out() }
-
-// covered: who is out holds the slot that its record names.
-func (r *rules) covered(name string, n *corev1.Node, t *truth) {
-	if !t.out() {
-		t.excused, t.sharedExcused = false, false
-		return
-	}
-	if at, ok := t.taken[t.record.LeaseUID]; ok && time.Since(at) < latest+inFlight {
-		t.excused = true // it was proved to be held, and the cordon was on its way, perhaps for long
-	}
-	r.check(t.excused || r.holds(n, t.record), name, "P5: out of service without a slot; record %s", t.record)
-}
-
-func (r *rules) holds(n *corev1.Node, record plan.Record) bool {
-	l, ok := r.w.server.Objects(sim.LeaseKind)[record.Slot]
-	return ok && string(l.GetUID()) == record.LeaseUID && len(l.GetOwnerReferences()) == 1 && l.GetOwnerReferences()[0].UID == n.UID
-}
-
-func (r *rules) lease(c sim.Change) {
-	l := c.After.(*coordinationv1.Lease)
-	holder := l.OwnerReferences[0].Name
-	t := r.nodes[holder]
-	if c.By != nil {
-		r.check(c.By.Name == holder, c.By.Name, "P5: writes to %s, which %s holds", l.Name, holder)
-		r.w.tell(c.By.Name, "%s slot %s %s", map[watch.EventType]string{watch.Added: "takes", watch.Deleted: "frees", watch.Modified: "hands on"}[c.Type], l.Name, l.UID)
-	}
-	if c.Type == watch.Added {
-		r.may[string(l.UID)] = r.asked[c.By]
-	}
-	mine := t != nil && t.record.LeaseUID == string(l.UID)
-	if l.Name == lock.ControlPlaneSlot && c.Type == watch.Deleted && t != nil {
-		r.check(c.By == nil || !t.out(), holder, "P5: frees the control planes' slot while it is out of service: %s", t.record)
-		t.sharedExcused, t.sharedLostAt = t.out(), time.Now()
-	}
-	if c.Type == watch.Deleted && c.By == nil && t != nil {
-		t.taken[string(l.UID)] = time.Now()
-	}
-	if c.Type != watch.Deleted || !mine {
-		return
-	}
-	if c.By == nil { // a person, or the garbage collector
-		t.excused, t.lostAt = t.out(), time.Now()
-		return
-	}
-	r.check(!t.out(), holder, "P5: frees slot %s while it is out of service: %s", l.Name, t.record)
-}
-
-// most: no more are out than may be.
-func (r *rules) most() {
-	out, may := map[string][]string{}, map[string]int{}
-	controlPlanes := 0
-	for name, t := range r.nodes {
-		may[t.group] = max(may[t.group], r.slots[name])
-		if t.out() && !t.excused {
-			out[t.group] = append(out[t.group], name)
-			if b := r.boxes[name]; fleet.ControlPlane(b.labels) && !t.sharedExcused {
-				controlPlanes++
-			}
-		}
-	}
-	for _, o := range r.w.server.Objects(sim.LeaseKind) {
-		g, _ := lock.GroupOf(o.GetName())
-		may[g] = max(may[g], r.may[string(o.GetUID())])
-	}
-	for _, g := range slices.Sorted(maps.Keys(out)) {
-		slices.Sort(out[g])
-		r.check(len(out[g]) <= may[g], "world", "P1: %d of group %s are out, %d may be: %q", len(out[g]), g, may[g], out[g])
-	}
-	r.check(controlPlanes <= 1, "world", "P1: %d control planes are out", controlPlanes)
-}
-
 func (r *rules) check(ok bool, who, format string, args ...any) {
-	r.checks++
+	promise := "other"
+	if len(format) > 3 && format[0] == 'P' && strings.IndexByte(format[:4], ':') > 0 {
+		promise = format[:strings.IndexByte(format, ':')]
+	}
+	r.checks[promise]++
 	if !ok {
 		r.w.fail(who, format, args...)
 	}
@@ -317,45 +261,20 @@ func (r *rules) excuse(name string) {
 	}
 }
 
-// drains: an agent begins to evict.
-func (r *rules) drains(b *box) { r.disrupts(b, plan.Drain, "evicts") }
-
-// commands: the reboot command is run.
-func (r *rules) commands(b *box, p *sim.Process) {
-	r.w.tell(b.Name, "the reboot command is run")
-	r.disrupts(b, plan.Rebooting, "reboots")
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	b.Set(func() { r.check(b.evicting[p] == 0, b.Name, "reboots while it evicts") })
-	r.check(b.mayGo(2*inFlight), b.Name, "P2: reboots while a gate is closed or nothing is wanted")
-}
-
-// disrupts: only with slot and record.
-func (r *rules) disrupts(b *box, phase plan.Phase, what string) {
-	n, lease := b.Node(), (*coordinationv1.Lease)(nil)
-	record := b.Record()
-	if o, err := b.Server.Get(sim.LeaseKind, record.Slot); err == nil {
-		lease = o.(*coordinationv1.Lease)
-	}
-	boot, _ := b.BootID()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	t := r.nodes[b.Name]
-	if t == nil || n.UID == "" || time.Since(t.lostAt) < inFlight {
-		return // a person was quicker than the answer that it goes by
-	}
-	announced := phase == plan.Drain && record.Phase == plan.Rebooting // by this very agent, and it hasn't seen so yet
-	r.check((record.Phase == phase || announced) && strings.HasPrefix(record.BootID, boot), b.Name, "P2: %s in %s with record %s", what, boot, record)
-	r.check(lease != nil && string(lease.UID) == record.LeaseUID && lease.OwnerReferences[0].UID == n.UID, b.Name, "P2: %s without its slot: record %s", what, record)
-}
-
 // end looks at what is left when all is at rest.
 func (r *rules) end() {
+	nodes := map[string]*corev1.Node{}
+	for _, b := range r.w.there() {
+		nodes[b.Name] = b.Node()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, b := range r.w.boxes {
-		n, t := b.Node(), r.nodes[b.Name]
+	for _, b := range r.w.there() {
+		n, t := nodes[b.Name], r.nodes[b.Name]
 		b.Set(func() {
+			for _, q := range b.wishes.requests {
+				r.check(b.Boots > q.boot, b.Name, "asked %q for a reboot in boot-%d, and has had none", q.text, q.boot)
+			}
 			r.check(b.Wanted == plan.No, b.Name, "wants a reboot still")
 			r.check(b.wantedAt == 0 || b.Boots > b.wantedAt, b.Name, "wanted a reboot in boot-%d, and has had none", b.wantedAt)
 		})

@@ -32,9 +32,10 @@ type world struct {
 	wg     sync.WaitGroup
 
 	mu       sync.Mutex
-	faults   int
-	calm     bool // nothing goes wrong any more
+	faults   map[string]int // what went wrong how often
+	calm     bool           // nothing goes wrong any more
 	outUntil time.Time
+	paused   bool
 }
 
 // Helper, Error, Errorf, Fatalf and Context are what a machine needs of a test.
@@ -47,8 +48,7 @@ func (w *world) Context() context.Context          { return w.ctx }
 // result is what is left of a run.
 type result struct {
 	*story
-	steps, faults, checks int
-	took                  time.Duration // of virtual time
+	tally
 }
 
 // play runs a seed.
@@ -68,7 +68,7 @@ func play(t *testing.T, seed int64, mutant func(*box, *sim.Process, *agent.Parts
 
 func newWorld(t *testing.T, seed int64, s setup, mutant func(*box, *sim.Process, *agent.Parts)) *world {
 	mathrand.Seed(seed) //nolint:staticcheck // the API machinery's own back-off uses it
-	w := &world{TB: t, setup: s, story: &story{began: time.Now()}, seed: seed, chance: newChance(seed, "world"), server: sim.NewServer(), mutant: mutant}
+	w := &world{TB: t, setup: s, story: &story{began: time.Now()}, seed: seed, chance: newChance(seed, "world"), server: sim.NewServer(), mutant: mutant, faults: map[string]int{}}
 	w.ctx, w.cancel = context.WithCancel(t.Context())
 	w.rules = newRules(w)
 	w.server.Changed = w.rules.changed
@@ -84,7 +84,11 @@ func newWorld(t *testing.T, seed int64, s setup, mutant func(*box, *sim.Process,
 }
 
 func (w *world) result() result {
-	return result{story: w.story, steps: w.rules.steps, faults: w.faults, checks: w.rules.checks, took: time.Since(w.began)}
+	t := tally{Seeds: 1, Steps: w.rules.steps, Faults: w.faults, Checks: w.rules.checks, Took: time.Since(w.began)}
+	if w.nodes >= big {
+		t.Big = 1
+	}
+	return result{w.story, t}
 }
 
 // end stops everything that runs.
@@ -95,11 +99,11 @@ func (w *world) end() {
 }
 
 // fault notes that something goes wrong; false when it must not any more.
-func (w *world) fault() bool {
+func (w *world) fault(kind string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.calm {
-		w.faults++
+		w.faults[kind]++
 	}
 	return !w.calm
 }
@@ -116,6 +120,7 @@ func (w *world) trouble() {
 	for time.Now().Before(end) && !w.failed() {
 		w.deed()
 		w.pulse()
+		w.rules.look()
 		pause := time.Duration(w.chance.ExpFloat64() * float64(w.deedEvery))
 		time.Sleep(min(pause, 5*time.Minute))
 		w.collect()
@@ -124,7 +129,7 @@ func (w *world) trouble() {
 
 // pulse: whatever happens, every agent's loop turns.
 func (w *world) pulse() {
-	for _, b := range w.boxes {
+	for _, b := range w.there() {
 		var p *sim.Process
 		b.Set(func() { p = b.running })
 		if p == nil || p.Gone() || w.jumps {
@@ -152,14 +157,15 @@ func (w *world) heal() {
 	w.calm, w.outUntil = true, time.Time{}
 	w.mu.Unlock()
 	w.tell("world", "from now on nothing goes wrong any more")
-	for _, b := range w.boxes {
+	w.resume(nil)
+	for _, b := range w.there() {
 		b.heal()
 		time.Sleep(w.chance.between(0, 5*time.Millisecond)) // nothing happens in the same instant
 	}
 	w.server.Collect()
 	w.rest("P8: with nodes that can't be drained, others are")
-	for _, b := range w.boxes {
-		b.Set(func() { b.undrainable = false })
+	for _, b := range w.there() {
+		b.Set(func() { b.pods.held = loose })
 	}
 	w.rest("")
 	if !w.failed() {
@@ -173,6 +179,7 @@ func (w *world) rest(what string) {
 	for end := time.Now().Add(longest); time.Now().Before(end) && !w.failed(); {
 		time.Sleep(20*time.Second + 7*time.Microsecond)
 		w.persons()
+		w.rules.look()
 		if why = w.unrest(); why == "" {
 			time.Sleep(3*time.Minute + 3*time.Microsecond)
 			if why = w.unrest(); why == "" {
@@ -185,15 +192,19 @@ func (w *world) rest(what string) {
 	}
 }
 
-// persons do what only persons can: they power cycle what rebootd says will not come back by itself.
+// persons do what only persons can: they power cycle what rebootd says will not come back by itself, and close the circuit.
 func (w *world) persons() {
-	for _, b := range w.boxes {
+	if w.rules.stopped() {
+		w.closeCircuit(nil)
+	}
+	for _, b := range w.there() {
 		time.Sleep(w.chance.between(0, time.Millisecond))
 		if b.Told().Reason == string(plan.RebootTimedOut) && b.isUp() {
 			b.order(powerCut)
 		}
 		if b.Told().Reason == string(plan.RebootLoop) {
-			b.Set(func() { b.Wanted, b.wantedAt = plan.No, 0 })
+			b.change(func() { b.Wanted, b.wantedAt = plan.No, 0 })
+			w.withdraw(b)
 		}
 	}
 }
@@ -206,18 +217,18 @@ func (w *world) unrest() string {
 			return fmt.Sprintf("slot %s is held by %s", l.GetName(), holder)
 		}
 	}
-	for _, b := range w.boxes {
+	for _, b := range w.there() {
 		if b.stubborn() {
 			continue
 		}
 		if r := b.Record(); r.Phase != plan.Idle {
-			return fmt.Sprintf("%s: %s", b.Name, r)
+			return fmt.Sprintf("%s: %s, told %q", b.Name, r, b.Told().Message)
 		}
 		if n := b.Node(); len(n.Labels["rebootd.io/reboot-required"]) > 0 {
 			return b.Name + " has the label still"
 		}
 		var busy bool
-		b.Set(func() { busy = !b.up || b.Wanted != plan.No })
+		b.Set(func() { busy = !b.up || b.Wanted == plan.Unknown || b.wantsSomehow() })
 		if busy {
 			return b.Name + " is down, or wants a reboot"
 		}
@@ -234,8 +245,13 @@ func (w *world) box(name string) *box {
 	panic("there is no machine " + name)
 }
 
-// stubborn is whether the machine can't be drained.
-func (b *box) stubborn() (so bool) {
-	b.Set(func() { so = b.undrainable })
-	return so
+// there are the machines that there are, and may still be.
+func (w *world) there() []*box {
+	var all []*box
+	for _, b := range w.boxes {
+		if !b.isGone() {
+			all = append(all, b)
+		}
+	}
+	return all
 }

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 )
 
 // Call is one request of a client.
@@ -153,13 +154,22 @@ func selector(o metav1.ListOptions) (func(Object) bool, error) {
 	if err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
-	for _, r := range byField.Requirements() {
+	wanted := byField.Requirements()
+	for _, r := range wanted {
 		if r.Field != metav1.ObjectNameField && r.Field != "metadata.namespace" {
 			return nil, apierrors.NewBadRequest("field label not supported: " + r.Field)
 		}
 	}
-	return func(o Object) bool {
-		return byLabel.Matches(labels.Set(o.GetLabels())) &&
-			byField.Matches(fields.Set{metav1.ObjectNameField: o.GetName(), "metadata.namespace": o.GetNamespace()})
+	return func(o Object) bool { // it is asked for each watch at each write, so it makes no sets
+		for _, r := range wanted {
+			is := o.GetName()
+			if r.Field != metav1.ObjectNameField {
+				is = o.GetNamespace()
+			}
+			if (is == r.Value) == (r.Operator == selection.NotEquals) {
+				return false
+			}
+		}
+		return byLabel.Empty() || byLabel.Matches(labels.Set(o.GetLabels()))
 	}, nil
 }

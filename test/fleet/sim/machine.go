@@ -21,6 +21,7 @@ import (
 	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/node/drain"
 	"github.com/rebootd/rebootd/pkg/plan"
+	"github.com/rebootd/rebootd/pkg/tell"
 )
 
 // ErrCrash is what a process gets to see that is dead.
@@ -66,12 +67,14 @@ type Machine struct {
 	DryRun     bool
 	Policy     plan.Policy
 	Period     time.Duration
+	// Metrics are its agents'; nil: each has its own.
+	Metrics *tell.Metrics
 	// Parts, if not nil, has the last word on what an agent is made of.
 	Parts func(*Process, *agent.Parts)
 	// Meddle is what becomes of each agent's calls.
 	Meddle func(*Process, Call) Outcome
 	// OnDrain and OnReboot, if not nil, are what the drain and the command do.
-	OnDrain  func(context.Context, *Process, func(drain.Progress)) error
+	OnDrain  func(context.Context, *Process, drain.Way, func(drain.Progress)) error
 	OnReboot func(*Process) host.Result
 
 	// Procs are all agents so far.

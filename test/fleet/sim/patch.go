@@ -78,12 +78,22 @@ func (s *Server) replace(by *Client, kind Kind, old, after Object, status bool) 
 }
 
 func apply(kind Kind, old Object, pt types.PatchType, patch []byte) (Object, error) {
+	strategic := pt == types.StrategicMergePatchType
+	if strategic {
+		if after, ok := quick(old, patch); ok {
+			return after, nil
+		}
+	}
+	return merge(kind, old, strategic, patch)
+}
+
+func merge(kind Kind, old Object, strategic bool, patch []byte) (Object, error) {
 	was, err := json.Marshal(old)
 	if err != nil {
 		return nil, err
 	}
 	var is []byte
-	if pt == types.StrategicMergePatchType {
+	if strategic {
 		is, err = strategicpatch.StrategicMergePatch(was, patch, empty(kind))
 	} else {
 		is, err = jsonpatch.MergePatch(was, patch)

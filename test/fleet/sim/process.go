@@ -89,6 +89,10 @@ func (m *Machine) parts(p *Process, identity string, log logrus.FieldLogger) age
 	if m.Pausable {
 		pause = gate.Pause{ConfigMaps: p.Client.ConfigMaps("ns"), Namespace: "ns", Now: time.Now}
 	}
+	metrics := m.Metrics
+	if metrics == nil {
+		metrics = tell.NewMetrics(prometheus.NewRegistry(), m.Name, "test")
+	}
 	return agent.Parts{
 		Pause: pause, Pods: m.Pods,
 		NodeName: m.Name, Identity: identity,
@@ -101,7 +105,7 @@ func (m *Machine) parts(p *Process, identity string, log logrus.FieldLogger) age
 		MaxUnavailable: func(int) int { return maxUnavailable }, Circuit: breaker, LockTTL: lock.TTL(m.LockTTL),
 		Drainer: p, Rebooter: p, Sentinels: []agent.Sentinel{m}, Gates: []agent.Gate{m}, BootID: m.BootID,
 		Policy: m.Policy, Period: m.Period, DryRun: m.DryRun,
-		Tell: &tell.Teller{Log: log, Events: p, Metrics: tell.NewMetrics(prometheus.NewRegistry(), m.Name, "test"), Now: time.Now},
+		Tell: &tell.Teller{Log: log, Events: p, Metrics: metrics, Now: time.Now},
 		Log:  log, Now: time.Now, Chance: rand.Float64,
 	}
 }
@@ -140,12 +144,12 @@ func (p *Process) Stop() {
 }
 
 // Drain is the machine's drain.
-func (p *Process) Drain(ctx context.Context, _ drain.Way, report func(drain.Progress)) error {
+func (p *Process) Drain(ctx context.Context, way drain.Way, report func(drain.Progress)) error {
 	m := p.Machine
 	m.Set(func() { m.Drains++; m.Draining++ })
 	defer m.Set(func() { m.Draining-- })
 	if m.OnDrain != nil {
-		return m.OnDrain(ctx, p, report)
+		return m.OnDrain(ctx, p, way, report)
 	}
 	report(drain.Progress{Total: 3})
 	var takes time.Duration

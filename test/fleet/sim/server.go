@@ -96,6 +96,13 @@ func NewServer() *Server {
 // Objects are all of a kind by name. It is for Changed only, and shared: nobody may change it.
 func (s *Server) Objects(kind Kind) map[string]Object { return s.objects[kind] }
 
+// Look runs f under the lock, as Changed is run.
+func (s *Server) Look(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
 // Version is the version of the last write.
 func (s *Server) Version() int {
 	s.mu.Lock()
