@@ -32,6 +32,8 @@ type Env struct {
 	Version string
 	// Connect makes the client; nil: from the kubeconfig.
 	Connect func() (kubernetes.Interface, error)
+	// Terminal is what the output can do; nil: it is looked at.
+	Terminal func() show.Style
 
 	flags *genericclioptions.ConfigFlags
 }
@@ -147,6 +149,9 @@ func (e *Env) user(ctx context.Context, c *cluster.Client) string {
 
 // style is what the output can do, now: a terminal's size changes.
 func (e *Env) style() show.Style {
+	if e.Terminal != nil {
+		return e.Terminal()
+	}
 	s := show.Style{}
 	if f, ok := e.Out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		if width, height, err := term.GetSize(int(f.Fd())); err == nil {

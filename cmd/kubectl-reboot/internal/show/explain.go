@@ -29,7 +29,7 @@ func Explain(w io.Writer, e *view.Explanation, s Style) error {
 	p.field("Slot", slot(e))
 	p.field("Turn", turn(e))
 	if b := n.BackOff; b != nil {
-		p.field("Back-off", fmt.Sprintf("%s in a row given up, until %s; the last: %s %s", view.Count(b.Failures, "attempt"), view.Stamp(b.Until), b.Reason, b.Cause))
+		p.field("Back-off", fmt.Sprintf("%s in a row given up, until %s; the last: %s: %s", view.Count(b.Failures, "attempt"), view.Stamp(b.Until), b.Reason, b.Cause))
 	}
 	p.field("Agent", theAgent(e))
 	if e.Pause != nil {
@@ -117,6 +117,8 @@ func cordon(n view.Node) string {
 	switch {
 	case !n.Unschedulable:
 		return "none"
+	case n.State == view.Unreadable || n.State == view.NoRecord:
+		return "cordoned; by whom can't be known without its record"
 	case n.Cordon == string(plan.CordonOurs):
 		return "rebootd's; it is taken off when the node is back"
 	case n.Cordon == string(plan.CordonAdmin):

@@ -23,6 +23,9 @@ func Plan(w io.Writer, v *view.Plan, s Style) error {
 	for _, n := range v.Notes {
 		p.line(red, n)
 	}
+	if len(v.Notes) > 0 {
+		p.write("\n")
+	}
 	if v.Kured != nil {
 		p.line(dim, v.Kured.String())
 	}

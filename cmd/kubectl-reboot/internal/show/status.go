@@ -28,6 +28,10 @@ func Status(w io.Writer, v *view.Status, s Style) error {
 
 func statusTable(v *view.Status, s Style) *table {
 	t := &table{headers: []string{"NODE", "STATE", "SINCE", "REASON", "TURN", "ASKED BY"}}
+	several := !s.Wide && groups(v) // else turns look alike
+	if several {
+		t.headers = append(t.headers, "GROUP")
+	}
 	if s.Wide {
 		t.headers = append(t.headers, "GROUP", "SLOT", "AGENT")
 		if v.Kured != nil {
@@ -40,6 +44,9 @@ func statusTable(v *view.Status, s Style) *table {
 			plain(n.Name), {n.State, stateColor(n)}, plain(since(n.Since, v.At)), {oneLine(n.Reason), reasonColor(n.Reason)},
 			plain(number(n.Turn)), plain(oneLine(asked(n))),
 		}
+		if several {
+			row = append(row, plain(n.Group))
+		}
 		if s.Wide {
 			row = append(row, plain(n.Group), plain(dash(n.Slot)), cell{agent(n), troubleColor(n)})
 			if v.Kured != nil {
@@ -50,6 +57,20 @@ func statusTable(v *view.Status, s Style) *table {
 		t.add(row...)
 	}
 	return t
+}
+
+// groups reports whether nodes of several lock groups wait for their turns.
+func groups(v *view.Status) bool {
+	first := ""
+	for _, n := range v.Nodes {
+		if n.Turn > 0 && first != "" && n.Group != first {
+			return true
+		}
+		if n.Turn > 0 {
+			first = n.Group
+		}
+	}
+	return false
 }
 
 // asked is what asks for the reboot: the packages where they are known.

@@ -71,8 +71,10 @@ func (p *Pause) String() string {
 
 // Breaker is what stopped the whole cluster, or may do so soon.
 type Breaker struct {
-	Open     bool              `json:"open"`
-	Opened   time.Time         `json:"opened,omitzero"`
+	Open   bool      `json:"open"`
+	Opened time.Time `json:"opened,omitzero"`
+	// Expired is whether it was open, and --circuit-reset has closed it.
+	Expired  bool              `json:"expired,omitempty"`
 	Failures []circuit.Failure `json:"failures,omitempty"`
 	// Unreadable is what is wrong with the ConfigMap.
 	Unreadable string `json:"unreadable,omitempty"`
@@ -80,7 +82,7 @@ type Breaker struct {
 	text string
 }
 
-// NewBreaker is nil when the circuit is closed and nothing has failed. Whether --circuit-reset has closed it by now only the agents know.
+// NewBreaker is nil when the circuit is closed and nothing has failed.
 func NewBreaker(m *corev1.ConfigMap) *Breaker {
 	if m == nil {
 		return nil
@@ -95,9 +97,19 @@ func NewBreaker(m *corev1.ConfigMap) *Breaker {
 	return &Breaker{Open: !s.Opened.IsZero(), Opened: s.Opened, Failures: s.Failures, text: s.String()}
 }
 
+// after closes a circuit that was open for so long; 0: only a person closes it.
+func (b *Breaker) after(reset time.Duration, now time.Time) *Breaker {
+	if b != nil && b.Open && reset > 0 && !now.Before(b.Opened.Add(reset)) {
+		b.Open, b.Expired = false, true
+	}
+	return b
+}
+
 // String is one sentence.
 func (b *Breaker) String() string {
 	switch {
+	case b.Expired:
+		return fmt.Sprintf("The circuit was open from %s on, and --circuit-reset has closed it; failed in a row: %s.", Stamp(b.Opened), b.text)
 	case b.Unreadable != "":
 		return fmt.Sprintf("Whether the circuit is open can't be known: ConfigMap %s: %s.", circuit.Name, b.Unreadable)
 	case b.Open:

@@ -72,7 +72,7 @@ func advice(n Node, s *Status) []Advice {
 		if n.Agent != "" {
 			command = fmt.Sprintf("kubectl logs -n %s %s", s.Namespace, n.Agent)
 		}
-		add("First see to its agent: "+n.Trouble+".", command)
+		add("See to its agent: "+n.Trouble+".", command)
 	}
 	if wants && s.Circuit != nil && s.Circuit.Open {
 		add("Find out what failed on the nodes that the circuit names, put it right, then close it.", "kubectl reboot circuit reset")

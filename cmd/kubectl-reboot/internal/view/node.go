@@ -162,9 +162,9 @@ func (n *Node) look(f Facts) {
 	case n.State == NoAgent && pod != nil:
 		n.Trouble = fmt.Sprintf("the agent's pod %s (%s) has written nothing on this Node", pod.Name, podState(pod))
 	case n.State == NoAgent && f.read(Pods):
-		n.Trouble = fmt.Sprintf("no agent: no record, no condition, no pod of rebootd in namespace %s", f.Namespace)
+		n.Trouble = fmt.Sprintf("no agent (no record, no condition, no pod of rebootd in namespace %s)", f.Namespace)
 	case n.State == NoAgent:
-		n.Trouble = "no agent: no record and no condition"
+		n.Trouble = "no agent (no record and no condition)"
 	case f.read(Pods) && pod == nil:
 		n.Trouble = fmt.Sprintf("no agent runs here any more; what it says was written %s ago", Age(silent))
 	case pod != nil && !n.AgentReady && !down && f.Now.Sub(pod.CreationTimestamp.Time) > starting:

@@ -14,24 +14,20 @@ import (
 
 // options is what the plugin has to know of the agents' options.
 type options struct {
-	concurrency    config.Amount
-	group          string
-	groupLabel     string
-	orderLabel     string
-	settle         time.Duration
-	daemonSetNames []string
+	concurrency  config.Amount
+	group        string
+	groupLabel   string
+	orderLabel   string
+	settle       time.Duration
+	circuitReset time.Duration
 }
 
 // known are the options that matter here; others may be newer than this plugin, and are passed over.
-var known = []string{"concurrency", "lock-group", "lock-group-label", "order-by-label", "settle-time", "lock-release-delay"}
+var known = []string{"concurrency", "lock-group", "lock-group-label", "order-by-label", "settle-time", "lock-release-delay", "circuit-reset"}
 
 // readOptions reads the options as the first of the agents' DaemonSets gives them; what can't be read is as by default.
 func readOptions(sets []appsv1.DaemonSet) options {
 	var args []string
-	var names []string
-	for _, d := range sets {
-		names = append(names, d.Name)
-	}
 	if len(sets) > 0 {
 		args = given(sets[0].Spec.Template.Spec.Containers)
 	}
@@ -43,7 +39,7 @@ func readOptions(sets []appsv1.DaemonSet) options {
 	}
 	return options{
 		concurrency: c.Concurrency, group: c.LockGroup, groupLabel: c.LockGroupLabel, orderLabel: c.OrderByLabel,
-		settle: max(c.SettleTime, c.LockReleaseDelay), daemonSetNames: names,
+		settle: max(c.SettleTime, c.LockReleaseDelay), circuitReset: c.CircuitReset,
 	}
 }
 

@@ -81,7 +81,7 @@ func inPlan(s *Status, name string) []Node {
 	}
 	var all []Node
 	for _, n := range s.Nodes {
-		if n.Group == name && (n.UnderWay() || n.Waiting()) {
+		if n.Group == name && (n.UnderWay() || n.Waiting() || n.Slot != "") {
 			all = append(all, n)
 		}
 	}
@@ -101,8 +101,10 @@ func goes(n Node, s *Status) (time.Time, string) {
 		return time.Time{}, "out now"
 	case n.State == string(plan.Settle):
 		return time.Time{}, "back, settling"
-	case n.Slot != "":
+	case n.Slot != "" && n.Waiting():
 		return time.Time{}, "has its slot"
+	case n.Slot != "":
+		return time.Time{}, "holds a slot"
 	case s.Circuit != nil && s.Circuit.Open:
 		return time.Time{}, "when the circuit is closed"
 	case s.Pause != nil && !s.Pause.Until.IsZero():

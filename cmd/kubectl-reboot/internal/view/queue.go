@@ -35,7 +35,7 @@ func groupsOf(s *Status, o options) map[string]*group {
 		}
 		g.nodes++
 		switch {
-		case n.UnderWay() || n.Waiting() && n.Slot != "":
+		case n.UnderWay() || n.Slot != "":
 			g.out = append(g.out, n)
 		case n.Waiting() && n.record.Waits():
 			g.queue = append(g.queue, n)

@@ -46,6 +46,10 @@ type Summary struct {
 	Waiting  int `json:"waiting"`
 	// HeldBack are those among Waiting that wait for something else than a slot.
 	HeldBack int `json:"heldBack,omitempty"`
+	// Idle want none; NoAgent and Unknown are those without an agent, and those whose record can't be read.
+	Idle    int `json:"idle"`
+	NoAgent int `json:"noAgent,omitempty"`
+	Unknown int `json:"unknown,omitempty"`
 	// Since is when the first of them began to want it.
 	Since time.Time `json:"since,omitzero"`
 	// Cycle is how long a reboot takes from the cordon until the slot is free, as measured; Ends when those that are not
@@ -65,7 +69,7 @@ func New(f Facts) *Status {
 	s := &Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: APIVersion, Kind: "RebootStatus"},
 		At:       f.Now, Namespace: f.Namespace, Nodes: make([]Node, 0, len(f.Nodes)), Slots: []Slot{},
-		Pause: newPause(f.Control, f.Now), Circuit: NewBreaker(f.Circuit), Kured: newKured(f.Kured, f.Now),
+		Pause: newPause(f.Control, f.Now), Circuit: NewBreaker(f.Circuit).after(o.circuitReset, f.Now), Kured: newKured(f.Kured, f.Now),
 	}
 	uids := map[string]string{}
 	for i := range f.Nodes {
@@ -121,6 +125,8 @@ func rank(n Node) int {
 		return 2
 	case n.Waiting():
 		return 3
+	case n.Slot != "": // whether it is out can't be known
+		return 0
 	case n.State == Unreadable || n.State == NoRecord:
 		return 4
 	case n.State == NoAgent:
@@ -152,10 +158,13 @@ func (s *Status) count(f Facts, o options) {
 			}
 		case !c.Since.IsZero() && slices.ContainsFunc(n.Reboots, func(b plan.Reboot) bool { return b.In.After(c.Since) }):
 			c.Done++
+		case n.State == NoAgent:
+			c.NoAgent++
+		case n.State == Unreadable || n.State == NoRecord:
+			c.Unknown++
+		default:
+			c.Idle++
 		}
-	}
-	if c.Out+c.Settling+c.Waiting == 0 {
-		c.Done = 0
 	}
 	c.Wanting = c.Done + c.Out + c.Settling + c.Waiting
 	if d, ok := measured(s.Nodes, f.Now); ok {
@@ -167,8 +176,9 @@ func (s *Status) count(f Facts, o options) {
 
 func (s *Status) summary() string {
 	c := s.Summary
+	rest := s.rest()
 	if c.Wanting == 0 {
-		return Count(c.Nodes, "node") + ", none wants a reboot."
+		return Count(c.Nodes, "node") + ": " + rest + "."
 	}
 	text := fmt.Sprintf("%d of %d done, %d out, ", c.Done, c.Wanting, c.Out)
 	if c.Settling > 0 {
@@ -178,10 +188,29 @@ func (s *Status) summary() string {
 	if c.HeldBack > 0 {
 		text += fmt.Sprintf(" (%d held back)", c.HeldBack)
 	}
-	if rest := c.Nodes - c.Wanting; rest > 0 {
-		text += fmt.Sprintf("; %d more without a wish for one", rest)
+	if rest != "" {
+		text += "; " + rest
 	}
 	return text + "; " + s.outlook() + "."
+}
+
+// rest counts those that have no part in the roll.
+func (s *Status) rest() string {
+	c := s.Summary
+	var parts []string
+	switch {
+	case c.Idle == 1:
+		parts = append(parts, "1 wants no reboot")
+	case c.Idle > 1:
+		parts = append(parts, fmt.Sprintf("%d want no reboot", c.Idle))
+	}
+	if c.NoAgent > 0 {
+		parts = append(parts, fmt.Sprintf("%d without an agent", c.NoAgent))
+	}
+	if c.Unknown > 0 {
+		parts = append(parts, fmt.Sprintf("%d with a record that can't be read", c.Unknown))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // outlook says how long it will take, or why that isn't known.
@@ -192,16 +221,16 @@ func (s *Status) outlook() string {
 		return "no estimate while reboots are paused"
 	case s.Circuit != nil && s.Circuit.Open:
 		return "no estimate while the circuit is open"
+	case c.Out+c.Settling == 0 && c.Waiting == c.HeldBack:
+		return "no estimate: all that wait are held back"
 	case c.Cycle.Duration == 0:
 		return "no estimate before a reboot was measured"
-	case c.Ends.IsZero():
-		return "no estimate: all that wait are held back"
 	}
-	left := Age(max(c.Ends.Sub(s.At), time.Second))
+	left := fmt.Sprintf("about %s left", Age(max(c.Ends.Sub(s.At), time.Second)))
 	if c.HeldBack > 0 {
 		left += " for those not held back"
 	}
-	return fmt.Sprintf("about %s left (%s each)", left, Age(c.Cycle.Duration))
+	return fmt.Sprintf("%s (%s each)", left, Age(c.Cycle.Duration))
 }
 
 // note says what is wrong, and what could not be read.
