@@ -40,7 +40,7 @@ func parseUntil(text string, now time.Time) (string, error) {
 	if !until.After(now) {
 		return "", fmt.Errorf("--until: %s is over", text)
 	}
-	if until.Year() > 9999 {
+	if until.UTC().Year() > 9999 { // RFC 3339 ends there
 		return "", fmt.Errorf("--until: %q is too far away", text)
 	}
 	return until.UTC().Format(time.RFC3339), nil

@@ -177,6 +177,9 @@ func (s *Status) count(f Facts, o options) {
 func (s *Status) summary() string {
 	c := s.Summary
 	rest := s.rest()
+	if c.Nodes == 0 {
+		return "There are no nodes."
+	}
 	if c.Wanting == 0 {
 		return Count(c.Nodes, "node") + ": " + rest + "."
 	}
