@@ -292,7 +292,7 @@ func TestPluginPausesAndResets(t *testing.T) {
 	if code != 1 || !strings.Contains(said, "has changed since it was shown") {
 		t.Errorf("exit code %d\n%s", code, said)
 	}
-	if code, said = f.talk(t, ns, func() {}, "close-circuit"); code != 0 || !strings.Contains(said, "n2 (RebootTimedOut)") {
+	if code, said = f.talk(t, ns, func() {}, "circuit", "reset"); code != 0 || !strings.Contains(said, "n2 (RebootTimedOut)") {
 		t.Errorf("exit code %d\n%s", code, said)
 	}
 	if _, err := maps.Get(t.Context(), "rebootd-circuit", metav1.GetOptions{}); !apierrors.IsNotFound(err) {

@@ -170,7 +170,7 @@ func (e *Env) circuit() *cobra.Command {
 			return err
 		},
 	}
-	cmd.AddCommand(e.reset("reset"))
+	cmd.AddCommand(e.reset())
 	return cmd
 }
 
@@ -181,13 +181,10 @@ func circuitText(b *view.Breaker) string {
 	return b.String()
 }
 
-func (e *Env) closeCircuit() *cobra.Command { return e.reset("close-circuit") }
-
-// reset is both `circuit reset` and `close-circuit`.
-func (e *Env) reset(use string) *cobra.Command {
+func (e *Env) reset() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   use,
+		Use:   "reset",
 		Short: "Close the circuit: forget the failures, and let the cluster go on",
 		Long: `Delete the ConfigMap rebootd-circuit, when what made the nodes fail is put right. It shows which nodes failed and asks you to confirm. If another
 node fails meanwhile, nothing is deleted.`,
