@@ -98,8 +98,9 @@ func (e *Env) chosen(ctx context.Context, c *cluster.Client, which choice) (node
 // annotate is what node, cancel, hold and unhold have in common.
 type annotate struct {
 	operation string
-	// before says what to write on a node; nil: nothing, and it was told why.
-	before func(n *corev1.Node, r plan.Record) map[string]any
+	// before says what to write on a node; nil: nothing, because it is as nothing says.
+	before  func(n *corev1.Node, r plan.Record) map[string]any
+	nothing string
 	// confirm asks about the nodes.
 	confirm func(nodes []*corev1.Node) error
 }
@@ -114,10 +115,12 @@ func (e *Env) annotate(ctx context.Context, c *cluster.Client, ch *change, which
 			return err
 		}
 	}
+	var already []string
 	for _, n := range nodes {
 		_, record, _ := node.Observe(n.Name, n) // a record that can't be read says nothing, which is all that is asked here
 		wanted := a.before(n, record)
 		if wanted == nil {
+			already = append(already, n.Name)
 			continue
 		}
 		after, err := c.Annotate(ctx, n, wanted, ch.how)
@@ -132,6 +135,9 @@ func (e *Env) annotate(ctx context.Context, c *cluster.Client, ch *change, which
 		if err := ch.done(e, after, a.operation); err != nil {
 			return err
 		}
+	}
+	if len(already) > 0 && (which.selector == "" || len(already) == len(nodes)) { // a selector matches more than is meant
+		e.warn("%s: %s", view.Names(already), a.nothing)
 	}
 	if failed {
 		return errTold
@@ -249,7 +255,7 @@ the same. What else asks for a reboot, a file for example, goes on asking.`,
 			return err
 		}
 		return e.annotate(cmd.Context(), c, ch, which, annotate{
-			operation: "request cancelled",
+			operation: "request cancelled", nothing: "carries no request",
 			before: func(n *corev1.Node, r plan.Record) map[string]any {
 				gone := map[string]any{}
 				for _, key := range []string{node.RequestAnnotation, node.RequestNowAnnotation} {
@@ -258,7 +264,6 @@ the same. What else asks for a reboot, a file for example, goes on asking.`,
 					}
 				}
 				if len(gone) == 0 {
-					e.warn("node %s carries no request", n.Name)
 					return nil
 				}
 				e.warnStill(n, r)
@@ -337,10 +342,9 @@ func (e *Env) unhold() *cobra.Command {
 			return err
 		}
 		return e.annotate(cmd.Context(), c, ch, which, annotate{
-			operation: "let go",
+			operation: "let go", nothing: "not on hold",
 			before: func(n *corev1.Node, _ plan.Record) map[string]any {
 				if _, held := n.Annotations[node.HoldAnnotation]; !held {
-					e.warn("node %s is not on hold", n.Name)
 					return nil
 				}
 				return map[string]any{node.HoldAnnotation: nil}

@@ -105,7 +105,7 @@ func TestRequestsAndHolds(t *testing.T) {
 	if got := s.annotations(t, "worker-1"); got[node.RequestNowAnnotation] != "" || got[node.RequestAnnotation] != "" || got[node.StateAnnotation] == "" {
 		t.Errorf("%v", got)
 	}
-	s.expect(t, "cancel worker-1", 0, "Warning: node worker-1 carries no request")
+	s.expect(t, "cancel worker-1", 0, "Warning: worker-1: carries no request")
 
 	s.expect(t, "node -l pool=a", 1, "2 nodes: worker-2, worker-3? [y/N]", "error: not confirmed")
 	s.typed = "no\n"
@@ -124,7 +124,13 @@ func TestRequestsAndHolds(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	s.expect(t, "node worker-1", 0, `Warning: node worker-1 is on hold ("the index (by alice)")`, "kubectl reboot unhold worker-1")
-	s.expect(t, "unhold worker-1 worker-2", 0, "node/worker-1 let go", "Warning: node worker-2 is not on hold")
+	s.expect(t, "unhold worker-1 worker-2", 0, "node/worker-1 let go", "Warning: worker-2: not on hold")
+	s.expect(t, `hold worker-2`, 0)
+	s.expect(t, `unhold -l pool=a`, 0, "node/worker-2 let go")
+	if s.err.Len() > 0 {
+		t.Errorf("a selector that matches more than is held: %s", &s.err)
+	}
+	s.expect(t, `unhold -l pool=a`, 0, "Warning: worker-2, worker-3: not on hold")
 	if _, held := s.annotations(t, "worker-1")[node.HoldAnnotation]; held {
 		t.Error("still held")
 	}

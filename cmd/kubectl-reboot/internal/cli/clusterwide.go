@@ -136,7 +136,7 @@ the very slot that was shown is released: one that was freed and taken again mea
 // danger is what is known of the slot's holder.
 func (e *Env) danger(ctx context.Context, c *cluster.Client, s view.Slot) ([]string, error) {
 	n, err := c.Node(ctx, s.Holder)
-	var forbidden *cluster.Forbidden
+	var forbidden *cluster.ForbiddenError
 	switch {
 	case apierrors.IsNotFound(err):
 		return s.Danger(nil), nil

@@ -42,7 +42,7 @@ func (o *output) allowed() []string {
 	if o.wide {
 		all = append(all, "wide")
 	}
-	return append(append(all, "json", "yaml"), o.template.AllowedFormats()...)
+	return append(append(all, o.json.AllowedFormats()...), o.template.AllowedFormats()...)
 }
 
 // text reports whether it is for people.

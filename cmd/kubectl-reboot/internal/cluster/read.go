@@ -38,14 +38,14 @@ type Client struct {
 	Now       func() time.Time
 }
 
-// Forbidden is a right that the user doesn't have.
-type Forbidden struct {
+// ForbiddenError is a right that the user doesn't have.
+type ForbiddenError struct {
 	Verb, Resource string
 	// Where is " in namespace x", " in all namespaces" or empty.
 	Where string
 }
 
-func (f *Forbidden) Error() string {
+func (f *ForbiddenError) Error() string {
 	return fmt.Sprintf("you may not %s %s%s", f.Verb, f.Resource, f.Where)
 }
 
@@ -53,7 +53,7 @@ func (f *Forbidden) Error() string {
 func explain(err error, verb, resource, where string) error {
 	// Admission refuses with the same code; then its own words say more.
 	if apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot "+verb+" resource") {
-		return &Forbidden{Verb: verb, Resource: resource, Where: where}
+		return &ForbiddenError{Verb: verb, Resource: resource, Where: where}
 	}
 	return err
 }

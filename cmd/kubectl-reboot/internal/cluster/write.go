@@ -121,7 +121,7 @@ func (c *Client) patchControl(ctx context.Context, ns string, data map[string]an
 	return m, explain(err, "patch", "configmaps", inNamespace(ns))
 }
 
-// ErrNothing: there is nothing to undo.
+// ErrNothing says that there is nothing to undo.
 var ErrNothing = errors.New("nothing to do")
 
 // Resume ends a pause. Keys that are others' stay. ErrNothing: reboots aren't paused.

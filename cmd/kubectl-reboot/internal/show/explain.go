@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/rebootd/rebootd/cmd/kubectl-reboot/internal/view"
@@ -188,8 +189,7 @@ func (p *printer) reboots(e *view.Explanation) {
 	}
 	p.write("\n")
 	t := &table{headers: []string{"REBOOTED", "TOOK", "BY"}}
-	for i := len(e.Node.Reboots) - 1; i >= 0; i-- {
-		b := e.Node.Reboots[i]
+	for _, b := range slices.Backward(e.Node.Reboots) {
 		t.add(plain(view.Stamp(b.In)), plain(view.Age(b.In.Sub(b.Out))), plain(oneLine(pastBy(view.Past{Ours: b.Ours, Cleared: b.Cleared, By: b.By}))))
 	}
 	p.table(t)

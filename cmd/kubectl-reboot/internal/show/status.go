@@ -205,7 +205,7 @@ func wrap(text string, width int) []string {
 	}
 	var lines []string
 	current := ""
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if current != "" && len(current)+1+len(word) > width {
 			lines = append(lines, current)
 			current = ""

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/rebootd/rebootd/pkg/circuit"
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
@@ -77,8 +78,15 @@ func advice(n Node, s *Status) []Advice {
 	if wants && s.Circuit != nil && s.Circuit.Open {
 		add("Find out what failed on the nodes that the circuit names, put it right, then close it.", "kubectl reboot circuit reset")
 	}
-	if wants && s.Pause != nil && s.Pause.Unreadable == "" {
-		add("Reboots are paused in the whole cluster.", "kubectl reboot resume")
+	if wants && s.Pause != nil {
+		text := "Reboots are paused in the whole cluster."
+		if s.Pause.Unreadable != "" {
+			text = "What ConfigMap " + ControlName + " says can't be read; to pause or to resume writes it anew."
+		}
+		add(text, "kubectl reboot resume")
+	}
+	if wants && s.Circuit != nil && s.Circuit.Unreadable != "" {
+		add("What ConfigMap "+circuit.Name+" says can't be read; to begin afresh, delete it.", "kubectl reboot circuit reset")
 	}
 	if wants && n.Hold != nil {
 		add("Somebody put this node on hold.", "kubectl reboot unhold "+n.Name)

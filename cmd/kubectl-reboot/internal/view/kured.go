@@ -3,6 +3,7 @@ package view
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -106,15 +107,13 @@ func (k *Kured) String() string {
 	case len(k.Holders) == 1 && k.Holders[0].Node == "manual":
 		return where + "; it is paused by hand (lock of node \"manual\")."
 	}
-	text := where + "; its lock is held by "
-	for i, h := range k.Holders {
-		if i > 0 {
-			text += ", "
-		}
-		text += h.Node
+	holders := make([]string, 0, len(k.Holders))
+	for _, h := range k.Holders {
+		text := h.Node
 		if !h.Since.IsZero() {
 			text += " since " + Stamp(h.Since)
 		}
+		holders = append(holders, text)
 	}
-	return text + "."
+	return where + "; its lock is held by " + strings.Join(holders, ", ") + "."
 }

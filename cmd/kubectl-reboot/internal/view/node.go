@@ -95,7 +95,18 @@ func (n Node) HeldBack() bool {
 
 // Pending reports whether there is something to do about it, or to see to.
 func (n Node) Pending() bool {
-	return n.UnderWay() || n.Waiting() || n.Trouble != "" || n.State != string(plan.Idle)
+	return n.UnderWay() || n.Waiting() || n.Trouble != "" || n.State != string(plan.Idle) || n.unknown()
+}
+
+// unknown reports whether it isn't known if it wants a reboot.
+func (n Node) unknown() bool {
+	blind := n.Reason == string(plan.SentinelUnknown) || n.Reason == string(plan.GateError)
+	return n.State == Unreadable || n.State == NoRecord || n.State == string(plan.Idle) && blind
+}
+
+// lost reports whether it holds its slot for longer than anybody can say.
+func (n Node) lost() bool {
+	return n.State == Unreadable || n.State == NoRecord || n.State == NoAgent || n.Reason == string(plan.RebootTimedOut)
 }
 
 func newNode(f Facts, o options, n *corev1.Node) Node {

@@ -127,8 +127,13 @@ func (s *Status) estimate(now time.Time) {
 	var ends, controlPlane time.Time
 	for _, name := range slices.Sorted(maps.Keys(s.groups)) {
 		g := s.groups[name]
+		slots := g.slots - s.stuck(name)
 		free := make([]time.Time, 0, g.slots)
 		for _, n := range g.out {
+			if n.lost() {
+				slots--
+				continue
+			}
 			end := n.record.OutSince.Add(cycle)
 			if n.record.OutSince.IsZero() {
 				end = now.Add(cycle)
@@ -140,11 +145,14 @@ func (s *Status) estimate(now time.Time) {
 				controlPlane = later(controlPlane, end)
 			}
 		}
-		for len(free) < g.slots {
+		if slots < 1 {
+			continue
+		}
+		for len(free) < slots {
 			free = append(free, now)
 		}
 		for _, n := range g.queue {
-			i := earliest(free, g.slots)
+			i := earliest(free, slots)
 			start := free[i]
 			if n.ControlPlane {
 				start = later(start, controlPlane)
@@ -156,6 +164,17 @@ func (s *Status) estimate(now time.Time) {
 		}
 	}
 	s.Summary.Ends = ends
+}
+
+// stuck counts the group's slots that no node frees.
+func (s *Status) stuck(group string) int {
+	n := 0
+	for _, slot := range s.Slots {
+		if slot.Group == group && slot.Trouble != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // earliest is the slot that is free first. When more are held than there are, the first to come back leave theirs unused.

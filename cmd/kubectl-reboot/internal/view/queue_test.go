@@ -89,6 +89,11 @@ func TestTurns(t *testing.T) {
 			[]corev1.Node{past, waiter("a", 3), waiter("b", 2), waiter("c", 1)}, nil, agents("--concurrency=2", "--settle-time=2m"),
 			[]string{"a 1 +0s", "b 2 +0s", "c 3 +12m0s"},
 		},
+		"one slot of two is lost with its holder": {
+			[]corev1.Node{past, aNode("x", plan.Record{Phase: plan.Rebooting, Reason: plan.RebootTimedOut, OutSince: noon}), waiter("a", 3), waiter("b", 2)},
+			[]coordinationv1.Lease{aSlot("rebootd-default-0", "x")}, agents("--concurrency=2"), []string{"a 1 +0s", "b 2 +10m0s"},
+		},
+		"the only slot is lost": {[]corev1.Node{past, waiter("a", 3)}, []coordinationv1.Lease{aSlot("rebootd-default-0", "gone")}, nil, []string{"a 1"}},
 		"more out than there are slots": {
 			[]corev1.Node{past, goesOut("x", 4*time.Minute), goesOut("y", 8*time.Minute), waiter("a", 3)},
 			[]coordinationv1.Lease{aSlot("rebootd-default-0", "x"), aSlot("rebootd-default-1", "y")}, nil, []string{"a 1 +6m0s"},
@@ -128,6 +133,8 @@ func TestSummary(t *testing.T) {
 		"nobody":            {Facts{Nodes: []corev1.Node{stale}}, "1 node: 1 wants no reboot."},
 		"held back":         {Facts{Nodes: []corev1.Node{stale, blocked}}, "0 of 1 done, 0 out, 1 waiting (1 held back); 1 wants no reboot; no estimate: all that wait are held back."},
 		"settling":          {Facts{Nodes: []corev1.Node{settles}}, "0 of 1 done, 0 out, 1 settling, 0 waiting; no estimate before a reboot was measured."},
+		"slots are lost":    {Facts{Nodes: []corev1.Node{stale, waiter("w", 1)}, Leases: []coordinationv1.Lease{aSlot("rebootd-default-0", "gone")}}, "no estimate: who holds the slots doesn't come back."},
+		"who can't see":     {Facts{Nodes: []corev1.Node{aNode("n", plan.Record{Phase: plan.Idle, Reason: plan.SentinelUnknown}), stale, aNode("none", plan.Record{})}}, "3 nodes: 1 wants no reboot, 1 without an agent, 1 that may or may not want one."},
 		"long ago":          {Facts{Nodes: []corev1.Node{long, waiter("w", 1)}}, "0 of 1 done, 0 out, 1 waiting; 1 wants no reboot; no estimate before a reboot was measured."},
 		"not our own":       {Facts{Nodes: []corev1.Node{power, waiter("w", 1)}}, "no estimate before a reboot was measured."},
 		"done since it was": {Facts{Nodes: []corev1.Node{stale, waiter("w", 61)}}, "1 of 2 done, 0 out, 1 waiting; about 60s left (60s each)."},

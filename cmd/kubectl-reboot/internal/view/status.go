@@ -46,7 +46,7 @@ type Summary struct {
 	Waiting  int `json:"waiting"`
 	// HeldBack are those among Waiting that wait for something else than a slot.
 	HeldBack int `json:"heldBack,omitempty"`
-	// Idle want none; NoAgent and Unknown are those without an agent, and those whose record can't be read.
+	// Idle want none; NoAgent have no agent; of Unknown it isn't known whether they want one.
 	Idle    int `json:"idle"`
 	NoAgent int `json:"noAgent,omitempty"`
 	Unknown int `json:"unknown,omitempty"`
@@ -127,7 +127,7 @@ func rank(n Node) int {
 		return 3
 	case n.Slot != "": // whether it is out can't be known
 		return 0
-	case n.State == Unreadable || n.State == NoRecord:
+	case n.unknown():
 		return 4
 	case n.State == NoAgent:
 		return 6
@@ -160,7 +160,7 @@ func (s *Status) count(f Facts, o options) {
 			c.Done++
 		case n.State == NoAgent:
 			c.NoAgent++
-		case n.State == Unreadable || n.State == NoRecord:
+		case n.unknown():
 			c.Unknown++
 		default:
 			c.Idle++
@@ -211,7 +211,7 @@ func (s *Status) rest() string {
 		parts = append(parts, fmt.Sprintf("%d without an agent", c.NoAgent))
 	}
 	if c.Unknown > 0 {
-		parts = append(parts, fmt.Sprintf("%d with a record that can't be read", c.Unknown))
+		parts = append(parts, fmt.Sprintf("%d that may or may not want one", c.Unknown))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -228,6 +228,8 @@ func (s *Status) outlook() string {
 		return "no estimate: all that wait are held back"
 	case c.Cycle.Duration == 0:
 		return "no estimate before a reboot was measured"
+	case c.Ends.IsZero():
+		return "no estimate: who holds the slots doesn't come back"
 	}
 	left := fmt.Sprintf("about %s left", Age(max(c.Ends.Sub(s.At), time.Second)))
 	if c.HeldBack > 0 {
