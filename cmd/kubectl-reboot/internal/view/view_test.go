@@ -101,7 +101,7 @@ func TestOptions(t *testing.T) {
 			with(func(o *options) { o.settle, o.circuitReset = 2*time.Minute, 24*time.Hour }),
 		},
 		"of several containers rebootd's": {
-			set(corev1.Container{Name: "proxy", Args: []string{"--concurrency=9"}}, corev1.Container{Name: "rebootd", Args: []string{"--concurrency=2"}}),
+			set(corev1.Container{Name: "rebootd", Args: []string{"--concurrency=2"}}, corev1.Container{Name: "proxy", Args: []string{"--concurrency=9"}}),
 			with(func(o *options) { o.concurrency = config.Amount{Number: 2} }),
 		},
 		"one that is wrong": {set(corev1.Container{Args: []string{"--concurrency=none"}}), byDefault},
