@@ -134,7 +134,7 @@ func TestPluginForThoseWhoMayOnlyRead(t *testing.T) {
 	}
 	_, out, _ := f.reboot(t, ns, nodes, "status", m.name)
 	for _, want := range []string{
-		"Not shown: how the agents are configured; you may not list daemonsets.apps in all namespaces.\n",
+		"Not shown: how the agents are configured; you may not list daemonsets.apps in namespace " + ns + ".\n",
 		"Not shown: who holds a slot; you may not list leases.coordination.k8s.io in namespace " + ns + ".\n",
 		"Not shown: whether kured runs too; you may not list daemonsets.apps in all namespaces.\n",
 		"Not shown: whether reboots are paused; you may not get configmaps in namespace " + ns + ".\n",

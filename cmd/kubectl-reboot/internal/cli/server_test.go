@@ -40,12 +40,25 @@ func TestWhatMayNotBeRead(t *testing.T) {
 			"Not shown: whether reboots are paused; you may not get configmaps in namespace rebootd.\n",
 			"worker-05")
 	}
+	s.expect(t, "status", 0, "Not shown: how the agents are configured; you may not list daemonsets.apps in namespace rebootd.\n")
 	s.expect(t, "history", 0, "Not shown: what the Events tell; you may not list events in namespace default.\n", "Rebooted")
 	s.expect(t, "circuit", 1, "error: you may not get configmaps in namespace rebootd\n")
 	s.forbid("list", "nodes")
 	s.expect(t, "status", 1, "error: you may not list nodes\n")
 	s.forbid("patch", "nodes")
 	s.expect(t, "node worker-01", 1, "error: you may not patch nodes (worker-01)\n")
+}
+
+// Who may list DaemonSets only in the agents' namespace learns all but whether kured runs elsewhere.
+func TestDaemonSetsOfOneNamespace(t *testing.T) {
+	s := newShell(twoGroups())
+	s.kube.PrependReactor("list", "daemonsets", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		return a.GetNamespace() == "", nil, apierrors.NewForbidden(schema.GroupResource{Resource: "daemonsets"}, "", errors.New("User \"alice\" cannot list resource \"daemonsets\""))
+	})
+	s.expect(t, "plan", 0, "Lock group b, 1 slot", "Not shown: whether kured runs too; you may not list daemonsets.apps in all namespaces.\n")
+	if strings.Contains(s.out.String(), "configured") {
+		t.Errorf("%s", &s.out)
+	}
 }
 
 func TestServerErrors(t *testing.T) {

@@ -76,9 +76,16 @@ func pages(list func(o metav1.ListOptions) (string, error)) error {
 // namespace; what else can't be read is in Unread.
 func (c *Client) Read(ctx context.Context, events bool) (view.Facts, error) {
 	f := view.Facts{Now: c.Now()}
-	sets, err := c.daemonSets(ctx)
-	if f.Namespace, err = c.namespace(sets, err, &f); err != nil {
+	sets, everywhere := c.daemonSets(ctx, metav1.NamespaceAll)
+	var err error
+	if f.Namespace, err = c.namespace(sets); err != nil {
 		return f, err
+	}
+	if everywhere != nil {
+		f.Unread = append(f.Unread, view.Unread{What: view.OtherKured, Why: everywhere.Error()})
+		if sets, err = c.daemonSets(ctx, f.Namespace); err != nil {
+			f.Unread = append(f.Unread, view.Unread{What: view.Agents, Why: err.Error()})
+		}
 	}
 	for i := range sets {
 		if d := &sets[i]; d.Labels[appLabel] == app && d.Namespace == f.Namespace {
@@ -111,10 +118,7 @@ func isKured(d *appsv1.DaemonSet) bool {
 }
 
 // namespace is the agents': the one that was given, or that their DaemonSet is in.
-func (c *Client) namespace(sets []appsv1.DaemonSet, err error, f *view.Facts) (string, error) {
-	if err != nil {
-		f.Unread = append(f.Unread, view.Unread{What: view.Agents, Why: err.Error()}, view.Unread{What: view.OtherKured, Why: err.Error()})
-	}
+func (c *Client) namespace(sets []appsv1.DaemonSet) (string, error) {
 	if c.Namespace != "" {
 		return c.Namespace, nil
 	}
@@ -138,16 +142,23 @@ func (c *Client) FindNamespace(ctx context.Context) (string, error) {
 	if c.Namespace != "" {
 		return c.Namespace, nil
 	}
-	sets, err := c.daemonSets(ctx)
-	return c.namespace(sets, err, &view.Facts{})
+	sets, err := c.daemonSets(ctx, metav1.NamespaceAll)
+	if err != nil && ctx.Err() != nil {
+		return "", err
+	}
+	return c.namespace(sets) // where they may not be listed, it is the default
 }
 
-func (c *Client) daemonSets(ctx context.Context) ([]appsv1.DaemonSet, error) {
+func (c *Client) daemonSets(ctx context.Context, namespace string) ([]appsv1.DaemonSet, error) {
+	where := " in all namespaces"
+	if namespace != metav1.NamespaceAll {
+		where = inNamespace(namespace)
+	}
 	var all []appsv1.DaemonSet
 	err := pages(func(o metav1.ListOptions) (string, error) {
-		list, err := c.Kube.AppsV1().DaemonSets("").List(ctx, o)
+		list, err := c.Kube.AppsV1().DaemonSets(namespace).List(ctx, o)
 		if err != nil {
-			return "", explain(err, "list", "daemonsets.apps", " in all namespaces")
+			return "", explain(err, "list", "daemonsets.apps", where)
 		}
 		all = append(all, list.Items...)
 		return list.Continue, nil
