@@ -50,7 +50,7 @@ func TestPartsDontReachSideways(t *testing.T) {
 		"pkg/lock":        {"pkg/mirror"},
 		"pkg/node":        {"pkg/mirror", "pkg/plan"},
 		"pkg/fleet":       {"pkg/plan"},
-		"pkg/gate":        {"pkg/mirror", "pkg/plan", "pkg/schedule"},
+		"pkg/gate":        {"pkg/mirror", "pkg/pause", "pkg/plan", "pkg/schedule"},
 		"pkg/config":      {"pkg/remote", "pkg/schedule", "pkg/tell/notify"},
 		"pkg/tell":        {"pkg/plan", "pkg/tell/notify"},
 		"pkg/tell/notify": {"pkg/plan"},
@@ -73,9 +73,9 @@ func TestPartsDontReachSideways(t *testing.T) {
 func TestPluginIsLayered(t *testing.T) {
 	const plugin = "cmd/kubectl-reboot/internal/"
 	allowed := map[string][]string{
-		"view":    {"pkg/circuit", "pkg/config", "pkg/fleet", "pkg/lock", "pkg/node", "pkg/plan"},
+		"view":    {"pkg/circuit", "pkg/config", "pkg/fleet", "pkg/lock", "pkg/node", "pkg/pause", "pkg/plan"},
 		"show":    {plugin + "view", "pkg/plan", "pkg/tell"},
-		"cluster": {plugin + "view", "pkg/circuit", "pkg/lock"},
+		"cluster": {plugin + "view", "pkg/circuit", "pkg/lock", "pkg/pause"},
 		"cli":     {plugin + "view", plugin + "show", plugin + "cluster", "pkg/circuit", "pkg/lock", "pkg/node", "pkg/plan"},
 	}
 	outside := []string{"context", "os", "os/exec", "net", "net/http", "io/fs", "k8s.io/client-go", "k8s.io/cli-runtime", "k8s.io/kubectl", "github.com/spf13"}

@@ -18,6 +18,7 @@ import (
 	"github.com/rebootd/rebootd/cmd/kubectl-reboot/internal/view"
 	"github.com/rebootd/rebootd/pkg/circuit"
 	"github.com/rebootd/rebootd/pkg/lock"
+	"github.com/rebootd/rebootd/pkg/pause"
 )
 
 const (
@@ -99,7 +100,7 @@ func (c *Client) Read(ctx context.Context, events bool) (view.Facts, error) {
 	r.Go(func() { f.Nodes, nodesErr = c.nodes(ctx) })
 	r.source(view.Leases, r.leases)
 	r.source(view.Pods, r.pods)
-	r.source(view.Control, func() error { return r.configMap(view.ControlName, &f.Control) })
+	r.source(view.Control, func() error { return r.configMap(pause.ConfigMap, &f.Control) })
 	r.source(view.Circuit, func() error { return r.configMap(circuit.Name, &f.Circuit) })
 	if events {
 		r.source(view.Events, r.events)

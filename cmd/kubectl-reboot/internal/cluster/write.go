@@ -14,8 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/rebootd/rebootd/cmd/kubectl-reboot/internal/view"
 	"github.com/rebootd/rebootd/pkg/circuit"
+	"github.com/rebootd/rebootd/pkg/pause"
 )
 
 // manager names the plugin in managedFields.
@@ -85,15 +85,15 @@ func (c *Client) Pause(ctx context.Context, reason, until string, how DryRun) (*
 	if err != nil {
 		return nil, err
 	}
-	data := map[string]string{view.PausedKey: "true"}
-	patch := map[string]any{view.PausedKey: "true", view.ReasonKey: nil, view.UntilKey: nil}
+	data := map[string]string{pause.PausedKey: "true"}
+	patch := map[string]any{pause.PausedKey: "true", pause.ReasonKey: nil, pause.UntilKey: nil}
 	if reason != "" {
-		data[view.ReasonKey], patch[view.ReasonKey] = reason, reason
+		data[pause.ReasonKey], patch[pause.ReasonKey] = reason, reason
 	}
 	if until != "" {
-		data[view.UntilKey], patch[view.UntilKey] = until, until
+		data[pause.UntilKey], patch[pause.UntilKey] = until, until
 	}
-	m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: view.ControlName, Namespace: ns}, Data: data}
+	m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: pause.ConfigMap, Namespace: ns}, Data: data}
 	if how == OnlyClient {
 		return m, nil
 	}
@@ -116,7 +116,7 @@ func (c *Client) patchControl(ctx context.Context, ns string, data map[string]an
 	if err != nil {
 		return nil, err
 	}
-	m, err := c.Kube.CoreV1().ConfigMaps(ns).Patch(ctx, view.ControlName, types.MergePatchType, patch,
+	m, err := c.Kube.CoreV1().ConfigMaps(ns).Patch(ctx, pause.ConfigMap, types.MergePatchType, patch,
 		metav1.PatchOptions{FieldManager: manager, DryRun: how.options()})
 	return m, explain(err, "patch", "configmaps", inNamespace(ns))
 }
@@ -130,14 +130,14 @@ func (c *Client) Resume(ctx context.Context, how DryRun) (*corev1.ConfigMap, err
 	if err != nil {
 		return nil, err
 	}
-	m, err := c.Kube.CoreV1().ConfigMaps(ns).Get(ctx, view.ControlName, metav1.GetOptions{})
+	m, err := c.Kube.CoreV1().ConfigMaps(ns).Get(ctx, pause.ConfigMap, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, ErrNothing
 	case err != nil:
 		return nil, explain(err, "get", "configmaps", inNamespace(ns))
 	}
-	keys := map[string]any{view.PausedKey: nil, view.ReasonKey: nil, view.UntilKey: nil}
+	keys := map[string]any{pause.PausedKey: nil, pause.ReasonKey: nil, pause.UntilKey: nil}
 	some := false
 	for key := range keys {
 		_, there := m.Data[key]

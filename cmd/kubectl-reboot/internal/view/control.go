@@ -8,14 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/rebootd/rebootd/pkg/circuit"
-)
-
-// ControlName is the ConfigMap that people pause reboots with, and these are its keys.
-const (
-	ControlName = "rebootd-control"
-	PausedKey   = "paused"
-	ReasonKey   = "reason"
-	UntilKey    = "until"
+	"github.com/rebootd/rebootd/pkg/pause"
 )
 
 // Pause is a pause that is on.
@@ -28,36 +21,20 @@ type Pause struct {
 
 // newPause is nil when reboots are not paused.
 func newPause(m *corev1.ConfigMap, now time.Time) *Pause {
-	if m == nil {
+	w, err := pause.Read(m)
+	switch {
+	case err != nil:
+		return &Pause{Unreadable: err.Error()}
+	case !w.On(now):
 		return nil
 	}
-	text := strings.TrimSpace(m.Data[PausedKey])
-	switch text {
-	case "", "false":
-		return nil
-	case "true":
-	default:
-		return &Pause{Unreadable: fmt.Sprintf("key %s is %q; it may be true or false", PausedKey, text)}
-	}
-	p := &Pause{Reason: strings.TrimSpace(m.Data[ReasonKey])}
-	if text := strings.TrimSpace(m.Data[UntilKey]); text != "" {
-		until, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			p.Unreadable = fmt.Sprintf("key %s: %v", UntilKey, err)
-			return p
-		}
-		if !now.Before(until) {
-			return nil
-		}
-		p.Until = until
-	}
-	return p
+	return &Pause{Reason: w.Reason, Until: w.Until}
 }
 
 // String is one sentence.
 func (p *Pause) String() string {
 	if p.Unreadable != "" {
-		return fmt.Sprintf("Whether reboots are paused can't be known: ConfigMap %s: %s.", ControlName, p.Unreadable)
+		return fmt.Sprintf("Whether reboots are paused can't be known: ConfigMap %s: %s.", pause.ConfigMap, p.Unreadable)
 	}
 	text := "Reboots are paused"
 	if !p.Until.IsZero() {

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/rebootd/rebootd/pkg/circuit"
+	"github.com/rebootd/rebootd/pkg/pause"
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
@@ -81,7 +82,7 @@ func advice(n Node, s *Status) []Advice {
 	if wants && s.Pause != nil {
 		text := "Reboots are paused in the whole cluster."
 		if s.Pause.Unreadable != "" {
-			text = "What ConfigMap " + ControlName + " says can't be read; to pause or to resume writes it anew."
+			text = "What ConfigMap " + pause.ConfigMap + " says can't be read; to pause or to resume writes it anew."
 		}
 		add(text, "kubectl reboot resume")
 	}
