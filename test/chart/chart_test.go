@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/rebootd/rebootd/pkg/config"
+	"github.com/rebootd/rebootd/test/chart/helm"
 )
 
 const root = "../.."
@@ -36,7 +37,7 @@ func write(t *testing.T, text string) string {
 
 // template renders a chart with a values file.
 func template(ctx context.Context, chart, values string, args ...string) (string, error) {
-	return helm(ctx, append([]string{"template", "rebootd", chart, "--namespace=rebootd", kubeVersion, "--values=" + values}, args...)...)
+	return helm.Run(ctx, append([]string{"template", "rebootd", chart, "--namespace=rebootd", helm.KubeVersion, "--values=" + values}, args...)...)
 }
 
 // withNotes is a copy of the chart whose notes are rendered like an object, and whose other files are changed.
@@ -109,7 +110,7 @@ func TestUpToDate(t *testing.T) {
 
 func TestLint(t *testing.T) {
 	t.Parallel()
-	if out, err := helm(t.Context(), "lint", "--strict", kubeVersion, filepath.Join(root, chartDir)); err != nil {
+	if out, err := helm.Run(t.Context(), "lint", "--strict", helm.KubeVersion, filepath.Join(root, chartDir)); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -1,4 +1,5 @@
-package main
+// Package helm runs Helm, and builds it first if it must.
+package helm
 
 import (
 	"bytes"
@@ -12,16 +13,16 @@ import (
 	"github.com/rebootd/rebootd/test/cluster/lab"
 )
 
-// helmVersion is what the chart is tested with.
-const helmVersion = "v3.21.4"
+// Version is what the chart is tested with.
+const Version = "v3.21.4"
 
-// helmBinary is where helm is. It is built there if it isn't yet.
-func helmBinary(ctx context.Context) (string, error) {
+// binary is where it is. It is built there if it isn't yet.
+func binary(ctx context.Context) (string, error) {
 	cache, err := lab.CacheDir()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(cache, "tools", "helm-"+helmVersion)
+	path := filepath.Join(cache, "tools", "helm-"+Version)
 	if _, err := os.Stat(path); err == nil || !errors.Is(err, os.ErrNotExist) {
 		return path, err
 	}
@@ -30,27 +31,27 @@ func helmBinary(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(tmp)
-	build := exec.CommandContext(ctx, "go", "install", "helm.sh/helm/v3/cmd/helm@"+helmVersion)
+	build := exec.CommandContext(ctx, "go", "install", "helm.sh/helm/v3/cmd/helm@"+Version)
 	build.Env = append(os.Environ(), "GOBIN="+tmp, "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building helm %s: %w\n%s", helmVersion, err, out)
+		return "", fmt.Errorf("building helm %s: %w\n%s", Version, err, out)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", err
 	}
-	binary, err := os.ReadFile(filepath.Join(tmp, "helm"))
+	content, err := os.ReadFile(filepath.Join(tmp, "helm"))
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(path+".new", binary, 0o755); err != nil {
+	if err := os.WriteFile(path+".new", content, 0o755); err != nil {
 		return "", err
 	}
 	return path, os.Rename(path+".new", path)
 }
 
-// helm runs it, away from the user's own settings.
-func helm(ctx context.Context, args ...string) (string, error) {
-	path, err := helmBinary(ctx)
+// Run runs it, away from the user's own settings. What it warns of is an error.
+func Run(ctx context.Context, args ...string) (string, error) {
+	path, err := binary(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -67,5 +68,5 @@ func helm(ctx context.Context, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// kubeVersion is for rendering without a cluster; helm built from source knows none.
-const kubeVersion = "--kube-version=1.34.0"
+// KubeVersion is for rendering without a cluster; helm built from source knows none.
+const KubeVersion = "--kube-version=1.34.0"
