@@ -74,8 +74,9 @@ chart: ## Write the generated parts of the chart and manifests/ anew from the co
 	$(GO) run ./test/chart
 
 .PHONY: chart-test
-chart-test: ## Lint the chart, and render it with many values against what is expected; helm is built if missing.
+chart-test: ## Lint the chart, render it with many values against what is expected, and ask a real API server; helm is built if missing.
 	$(GO) test -count=1 ./test/chart
+	$(GO) test -count=1 -run 'APIServerTakesTheChart|Policy' ./test/integration
 
 .PHONY: clean
 clean: ## Remove what was built here; caches outside the repository stay.

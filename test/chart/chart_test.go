@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,9 +56,7 @@ func withNotes(t *testing.T, change map[string]string) string {
 		"templates/_notes.tpl": `{{ define "notes" }}` + string(notes) + "{{ end }}",
 		"templates/notes.yaml": "apiVersion: v1\nkind: Notes\nnotes: |\n{{ include \"notes\" . | indent 2 }}\n",
 	}
-	for path, text := range change {
-		files[path] = text
-	}
+	maps.Copy(files, change)
 	for path, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, path), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

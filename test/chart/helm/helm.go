@@ -30,7 +30,7 @@ func binary(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { _ = os.RemoveAll(tmp) }()
 	build := exec.CommandContext(ctx, "go", "install", "helm.sh/helm/v3/cmd/helm@"+Version)
 	build.Env = append(os.Environ(), "GOBIN="+tmp, "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
