@@ -116,19 +116,20 @@ configuration:
   slackUsername: "{{ .Release.Name }}-bot"
   messageTemplateDrain: "%s {{ .Node }}"
 `
-	_, err := template(t.Context(), filepath.Join(root, chartDir), write(t, values))
-	if want := "configuration.blockingPodSelector: this version of rebootd has no such option, and a reboot would depend on it"; err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("without the options: %v", err)
-	}
-
-	table := append(config.Describe(), config.Section{Title: "New", Options: []config.Option{
+	more := []config.Option{
 		{Name: "prometheus-url", Variable: "REBOOTD_PROMETHEUS_URL", Placeholder: "url", TakesEmpty: true, Meaning: "Some."},
 		{Name: "blocking-pod-selector", Placeholder: "selector", List: true, Meaning: "Some."},
 		{Name: "notify-url", Variable: "REBOOTD_NOTIFY_URL", Placeholder: "url", List: true, Secret: true, Meaning: "Some."},
 		{Name: "slack-username", Variable: "REBOOTD_SLACK_USERNAME", Placeholder: "name!", Meaning: "Some."},
 		{Name: "message-template-drain", Placeholder: "text", Meaning: "Some."},
 		{Name: "hook-before-drain", Placeholder: "[warn:]command|URL", List: true, Meaning: "Some."},
-	}})
+	}
+	table := without(config.Describe(), more)
+	_, err := template(t.Context(), withOptions(t, table), write(t, values))
+	if want := "configuration.blockingPodSelector: this version of rebootd has no such option, and a reboot would depend on it"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("without the options: %v", err)
+	}
+	table = append(table, config.Section{Title: "New", Options: more})
 	chart := withOptions(t, table)
 	out, err := template(t.Context(), chart, write(t, values))
 	if err != nil {
@@ -179,6 +180,16 @@ configuration:
 			t.Errorf("hook %s: privileged is not %v", hook, privileged)
 		}
 	}
+}
+
+// without is a table without the options of these names.
+func without(table []config.Section, options []config.Option) []config.Section {
+	for i := range table {
+		table[i].Options = slices.DeleteFunc(table[i].Options, func(o config.Option) bool {
+			return slices.ContainsFunc(options, func(other config.Option) bool { return other.Name == o.Name })
+		})
+	}
+	return table
 }
 
 // withOptions is a copy of the chart with notes, made for another option table.
