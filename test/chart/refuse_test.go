@@ -18,33 +18,35 @@ import (
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	for values, want := range map[string]string{
-		"configuration: {perod: 5m}":                      "at '/configuration': additional properties 'perod' not allowed",
-		"imagge: {}":                                      "additional properties 'imagge' not allowed",
-		"pools: {a: {nodeselector: {}}}":                  "at '/pools/a': additional properties 'nodeselector' not allowed",
-		"pools: {a: {configuration: {perod: 5m}}}":        "at '/pools/a/configuration': additional properties 'perod' not allowed",
-		"pools: {a_b: {}}":                                "'a_b' does not match pattern",
-		"configuration: {period: 5 minutes}":              "at '/configuration/period': '5 minutes' does not match pattern",
-		"configuration: {period: 300}":                    "at '/configuration/period': maximum: got 300, want 0",
-		"configuration: {rebootMethod: nicely}":           "at '/configuration/rebootMethod': value must be one of <nil>, '', 'command', 'signal'",
-		"configuration: {dryRun: perhaps}":                "at '/configuration/dryRun': value must be one of",
-		"configuration: {concurrency: 0}":                 "at '/configuration/concurrency': minimum: got 0, want 1",
-		"configuration: {metricsPort: 65536}":             "at '/configuration/metricsPort': maximum",
-		"configuration: {hostRoot: /x}":                   "additional properties 'hostRoot' not allowed",
-		"configuration: {period: [1m]}":                   "at '/configuration/period': got array, want null or integer or string",
-		"privileges: some":                                "at '/privileges': value must be one of 'auto', 'command', 'signal'",
-		"privileges: signal":                              "privileges: signal doesn't suffice, for configuration.rebootMethod is command",
-		"extraArgs: {no-such-flag: 1}":                    "extraArgs: rebootd has no flag --no-such-flag",
-		`extraArgs: ["--no-such-flag=1"]`:                 "extraArgs: rebootd has no flag --no-such-flag",
-		`extraArgs: ["--node-name=n"]`:                    "extraArgs: rebootd has no flag --node-name, or the chart sets it itself",
-		`extraArgs: ["period"]`:                           `extraArgs: "period" is no flag such as`,
-		"configurationFromSecret: {perod: {}}":            "additional properties 'perod' not allowed",
-		"configurationFromSecret: {period: {name: n}}":    "missing property 'key'",
-		"prometheusRule: {enabled: true}":                 "prometheusRule.enabled: this version of the chart has no alerts",
-		"dashboards: {enabled: true}":                     "dashboards.enabled: this version of the chart has no dashboards",
-		"pools: {a: {configuration: {namespace: other}}}": "pools.a.configuration.namespace: the pools of a release share one namespace",
-		"pools: {a: {rest: true}, b: {}}":                 "pools.a.rest: pool b must have a nodeSelector of exactly one label",
-		"pools: {a: {rest: true, nodeSelector: {x: y}}}":  "pools.a: rest and nodeSelector don't go together",
-		"pools: {a: {privileges: signal}}":                "privileges: signal doesn't suffice",
+		"configuration: {perod: 5m}":                                          "at '/configuration': additional properties 'perod' not allowed",
+		"imagge: {}":                                                          "additional properties 'imagge' not allowed",
+		"pools: {a: {nodeselector: {}}}":                                      "at '/pools/a': additional properties 'nodeselector' not allowed",
+		"pools: {a: {configuration: {perod: 5m}}}":                            "at '/pools/a/configuration': additional properties 'perod' not allowed",
+		"pools: {a_b: {}}":                                                    "'a_b' does not match pattern",
+		"configuration: {period: 5 minutes}":                                  "at '/configuration/period': '5 minutes' does not match pattern",
+		"configuration: {period: 300}":                                        "at '/configuration/period': maximum: got 300, want 0",
+		"configuration: {rebootMethod: nicely}":                               "at '/configuration/rebootMethod': value must be one of <nil>, '', 'command', 'signal'",
+		"configuration: {dryRun: perhaps}":                                    "at '/configuration/dryRun': value must be one of",
+		"configuration: {concurrency: 0}":                                     "at '/configuration/concurrency': minimum: got 0, want 1",
+		"configuration: {metricsPort: 65536}":                                 "at '/configuration/metricsPort': maximum",
+		"configuration: {hostRoot: /x}":                                       "additional properties 'hostRoot' not allowed",
+		"configuration: {period: [1m]}":                                       "at '/configuration/period': got array, want null or integer or string",
+		"privileges: some":                                                    "at '/privileges': value must be one of 'auto', 'command', 'signal'",
+		"privileges: signal":                                                  "privileges: signal doesn't suffice, for configuration.rebootMethod is command",
+		"extraArgs: {no-such-flag: 1}":                                        "extraArgs: rebootd has no flag --no-such-flag",
+		`extraArgs: ["--no-such-flag=1"]`:                                     "extraArgs: rebootd has no flag --no-such-flag",
+		`extraArgs: ["--node-name=n"]`:                                        "extraArgs: rebootd has no flag --node-name, or the chart sets it itself",
+		`extraArgs: ["period"]`:                                               `extraArgs: "period" is no flag such as`,
+		"configurationFromSecret: {perod: {}}":                                "additional properties 'perod' not allowed",
+		"configurationFromSecret: {period: {name: n}}":                        "missing property 'key'",
+		"prometheusRule: {enabled: true}":                                     "prometheusRule.enabled: this version of the chart has no alerts",
+		"{admissionPolicy: {enabled: true}, serviceAccount: {create: false}}": "admissionPolicy.enabled: the agents have the namespace's default service account",
+		"{podMonitor: {enabled: true}, configuration: {metricsPort: 0}}":      "service, serviceMonitor and podMonitor need metrics",
+		"dashboards: {enabled: true}":                                         "dashboards.enabled: this version of the chart has no dashboards",
+		"pools: {a: {configuration: {namespace: other}}}":                     "pools.a.configuration.namespace: the pools of a release share one namespace",
+		"pools: {a: {rest: true}, b: {}}":                                     "pools.a.rest: pool b must have a nodeSelector of exactly one label",
+		"pools: {a: {rest: true, nodeSelector: {x: y}}}":                      "pools.a: rest and nodeSelector don't go together",
+		"pools: {a: {privileges: signal}}":                                    "privileges: signal doesn't suffice",
 		"{privileges: signal, configuration: {rebootMethod: signal, rebootSentinelCommand: x}}": "configuration.rebootSentinelCommand is a command",
 		"{privileges: signal, configuration: {rebootMethod: signal, sentinelPreset: rhel}}":     "configuration.sentinelPreset rhel runs a command",
 		"{image: {digest: abc}}":                    "at '/image/digest': 'abc' does not match pattern",
@@ -190,6 +192,42 @@ func without(table []config.Section, options []config.Option) []config.Section {
 		})
 	}
 	return table
+}
+
+// Without metrics there is no port, and nothing for the kubelet to ask.
+func TestNoMetrics(t *testing.T) {
+	t.Parallel()
+	c := agents(t, "configuration: {metricsPort: 0}")[0].Spec.Template.Spec.Containers[0]
+	if len(c.Ports) > 0 || c.LivenessProbe != nil || c.ReadinessProbe != nil || !slices.Contains(c.Args, "--metrics-port=0") {
+		t.Errorf("%+v", c)
+	}
+	out, err := template(t.Context(), withNotes(t, nil), write(t, "configuration: {metricsHost: 127.0.0.1}"))
+	if err != nil || !strings.Contains(out, "WARNING: configuration.metricsHost is an address that the kubelet can't reach") {
+		t.Errorf("%v, and no warning in\n%s", err, out)
+	}
+}
+
+// The policy is there where the API server knows such policies, and never for a service account that others have too.
+func TestPolicyIsAuto(t *testing.T) {
+	t.Parallel()
+	const known = "--api-versions=admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy"
+	for _, tt := range []struct {
+		values string
+		args   []string
+		want   bool
+	}{
+		{"{}", nil, false},
+		{"{}", []string{known}, true},
+		{"admissionPolicy: {enabled: false}", []string{known}, false},
+		{"admissionPolicy: {enabled: true}", nil, true},
+		{"serviceAccount: {create: false}", []string{known}, false},
+		{"serviceAccount: {create: false, name: mine}", []string{known}, true},
+	} {
+		out, err := template(t.Context(), filepath.Join(root, chartDir), write(t, tt.values), tt.args...)
+		if err != nil || strings.Contains(out, "kind: ValidatingAdmissionPolicyBinding") != tt.want {
+			t.Errorf("%s %v: %v, want the policy: %v", tt.values, tt.args, err, tt.want)
+		}
+	}
 }
 
 // withOptions is a copy of the chart with notes, made for another option table.

@@ -39,6 +39,9 @@
   {{- $all = append $all "configuration.rebootSentinelCommand is left out because configuration.useRebootSentinelHostPath is true, as in kured's chart. Remove useRebootSentinelHostPath to run the command." -}}
 {{- end -}}
 {{- range $pool := (include "rebootd.pools" . | fromJson).pools -}}
+  {{- if and (has (toString $pool.config.metricsHost) (list "127.0.0.1" "::1" "localhost")) (not $v.hostNetwork) -}}
+    {{- $all = append $all "configuration.metricsHost is an address that the kubelet can't reach, so the agents will be restarted for ever. Remove it, or set livenessProbe and readinessProbe to what works." -}}
+  {{- end -}}
   {{- range $key, $_ := $pool.config -}}
     {{- if and (get $known.options $key).secret (not (hasKey $seen (printf "secret %s" $key))) (not (hasKey ($v.configurationFromSecret | default dict) $key)) -}}
       {{- $_ := set $seen (printf "secret %s" $key) true -}}
