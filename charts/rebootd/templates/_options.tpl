@@ -114,6 +114,12 @@ for is refused, or passed over.
 {{- if and $all.useRebootSentinelHostPath (hasKey $set "rebootSentinelCommand") -}}
   {{- $_ := unset $set "rebootSentinelCommand" -}}
 {{- end -}}
+{{- /* kured's chart mounts /var/run there, so its users name the file by that path. */ -}}
+{{- if and (kindIs "string" $set.rebootSentinel) (ne (toString $all.useRebootSentinelHostPath) "false") -}}
+  {{- if hasPrefix "/sentinel/" $set.rebootSentinel -}}
+    {{- $_ := set $set "rebootSentinel" (printf "/var/run/%s" (trimPrefix "/sentinel/" $set.rebootSentinel)) -}}
+  {{- end -}}
+{{- end -}}
 {{- $set | toJson -}}
 {{- end -}}
 

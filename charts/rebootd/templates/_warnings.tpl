@@ -38,7 +38,15 @@
 {{- if and $config.useRebootSentinelHostPath $config.rebootSentinelCommand -}}
   {{- $all = append $all "configuration.rebootSentinelCommand is left out because configuration.useRebootSentinelHostPath is true, as in kured's chart. Remove useRebootSentinelHostPath to run the command." -}}
 {{- end -}}
+{{- if and (kindIs "string" $config.rebootSentinel) (hasPrefix "/sentinel/" (toString $config.rebootSentinel)) (ne (toString $config.useRebootSentinelHostPath) "false") -}}
+  {{- $all = append $all (printf "configuration.rebootSentinel %s is a path in kured's container; taken for /var/run/%s on the host. Write that." $config.rebootSentinel (trimPrefix "/sentinel/" $config.rebootSentinel)) -}}
+{{- end -}}
+{{- $root := . -}}
 {{- range $pool := (include "rebootd.pools" . | fromJson).pools -}}
+  {{- if and (($pool.values.resources | default dict).limits | default dict).memory (eq (include "rebootd.privileges" (dict "root" $root "pool" $pool)) "command") (not (hasKey $seen "limit")) -}}
+    {{- $_ := set $seen "limit" true -}}
+    {{- $all = append $all "resources.limits.memory counts for commands in the host too, which run in the agent's cgroup: a package manager's check may need more, and is killed then, with the agent." -}}
+  {{- end -}}
   {{- if and (has (toString $pool.config.metricsHost) (list "127.0.0.1" "::1" "localhost")) (not $v.hostNetwork) -}}
     {{- $all = append $all "configuration.metricsHost is an address that the kubelet can't reach, so the agents will be restarted for ever. Remove it, or set livenessProbe and readinessProbe to what works." -}}
   {{- end -}}
