@@ -151,3 +151,21 @@ func TestPolicyIsUnderstood(t *testing.T) {
 		})
 	}
 }
+
+// An agent that only tries needs no right to write.
+func TestDryRunNeedsNoRightToWrite(t *testing.T) {
+	t.Parallel()
+	f := shared(t)
+	ns := f.namespace(t)
+	m := f.machine(t, ns, "tries")
+	f.installed(t, ns, "--set=configuration.dryRun=true")
+	m.app("web")
+	g := f.gateway(t, f.token(t, ns, m.agentPod()))
+	m.require()
+	a := m.agent(g.flag(), "--dry-run")
+	a.logs("Dry run: Would now take a slot")
+	a.answers("/readyz", 200)
+	if log := a.log(); strings.Contains(log, "forbidden") {
+		t.Errorf("something is forbidden:\n%s", log)
+	}
+}
