@@ -36,7 +36,7 @@ func notifyOptions(c *Config) group {
 				"event=template is for that event only. Repeatable.",
 		},
 		{
-			name: "cluster-name", value: text(&c.ClusterName, "name"), defText: "none",
+			name: "cluster-name", value: text(&c.ClusterName, "text"), defText: "none",
 			meaning: "What notices call this cluster.",
 		},
 		{
@@ -56,11 +56,11 @@ func notifyOptions(c *Config) group {
 			meaning: "A hook of Slack, in kured's older way; --notify-url wins.",
 		},
 		{
-			name: "slack-username", value: text(&n.slackUser, "name"), defText: "none",
+			name: "slack-username", value: text(&n.slackUser, "text"), defText: "none",
 			meaning: "The name that --slack-hook-url posts under.",
 		},
 		{
-			name: "slack-channel", value: text(&n.slackChannel, "name"), defText: "none",
+			name: "slack-channel", value: text(&n.slackChannel, "text"), defText: "none",
 			meaning: "The channel for --slack-hook-url. It changes nothing, as with kured: a hook of Slack posts to the channel that it was made for.",
 		},
 	}}
