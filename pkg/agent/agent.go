@@ -67,7 +67,7 @@ type Rebooter interface {
 	String() string
 }
 
-// Parts is what an agent is made of. All fields but Circuit, CostlyGates, Events and DryRun must be set.
+// Parts is what an agent is made of. All fields but Circuit, CostlyGates, Events, Where and DryRun must be set.
 type Parts struct {
 	NodeName string
 	// Identity tells this process from any other agent that works, or worked, for the same node.
@@ -106,6 +106,8 @@ type Parts struct {
 
 	Tell *tell.Teller
 	Log  logrus.FieldLogger
+	// Where is told where the node stands, for the log's lines; nil: nobody is.
+	Where *tell.Where
 	// Now is the clock. It may jump.
 	Now func() time.Time
 	// Chance is a random number from 0 up to 1, which spreads what many agents would do in the same moment.
@@ -245,6 +247,9 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 		return 0
 	}
 	a.Tell.Metrics.Looked(o, a.Now())
+	if a.Where != nil {
+		a.Where.Set(o.Record)
+	}
 	a.ready.CompareAndSwap(false, n != nil)
 	step := plan.Decide(o, a.Policy, a.Now())
 	if a.unsure(o, step, sure) {

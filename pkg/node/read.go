@@ -65,6 +65,11 @@ func Observe(name string, n *corev1.Node) (plan.Node, plan.Record, error) {
 		Name: name, Exists: true, Unschedulable: n.Spec.Unschedulable, BootID: n.Status.NodeInfo.BootID,
 		NotReadyMessage: "the kubelet has not reported yet.", Labelled: n.Labels[RequiredLabel] != "",
 	}
+	for _, t := range n.Spec.Taints {
+		if t.Effect == corev1.TaintEffectPreferNoSchedule {
+			seen.Soft = append(seen.Soft, t.Key)
+		}
+	}
 	if text, ok := n.Annotations[RequestAnnotation]; ok {
 		seen.Requests = append(seen.Requests, plan.Request{Text: text})
 	}

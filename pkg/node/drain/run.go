@@ -182,6 +182,7 @@ func (r *run) start(ctx context.Context) time.Time {
 // settle takes in the answer to an eviction.
 func (r *run) settle(res result) {
 	r.inFlight--
+	r.opts.Answered(kindOf(res.err))
 	if res.err == nil {
 		r.count.evicted++
 	}
