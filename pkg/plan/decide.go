@@ -23,7 +23,7 @@ func decide(o Observation, p Policy, now time.Time) Action {
 	case o.BootIDError != "":
 		return refuse(o, fmt.Sprintf("The boot ID can't be read: %s. Nothing is done without it.", o.BootIDError))
 	}
-	if a, due := taint(o, p); due {
+	if a, due := taint(o, p, now); due {
 		return a
 	}
 	switch o.Record.Phase {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // DefaultTaint is the key of the taint that is rebootd's by its name, whatever was configured.
@@ -11,15 +12,20 @@ const DefaultTaint = "rebootd.io/reboot-required"
 
 // taint is the step that brings the Node's soft taint in line with the wish. The record remembers its key in the write that
 // puts it on, so that no change of options leaves one behind; a key that was configured is taken for ours
-// whoever put it there, as kured does. It is left to nodes in service: nothing that takes one out, or brings it back, waits for a taint.
-func taint(o Observation, p Policy) (Action, bool) {
+// whoever put it there, as kured does. It is left to nodes in service: nothing that brings one back, or that would free a slot, waits for
+// a taint that can't be written.
+func taint(o Observation, p Policy, now time.Time) (Action, bool) {
+	mayWait := false
 	switch o.Record.Phase {
 	case Idle:
-		if o.Slot.Held || o.Record.BootID != o.BootID || o.Wanted.Answer == Yes { // another step comes first
-			return Action{}, false
-		}
-	case Required, Settle:
+		mayWait = !o.Slot.Held && o.Record.BootID == o.BootID && o.Wanted.Answer != Yes
+	case Required:
+		mayWait = !o.Slot.Held
+	case Settle:
+		mayWait = now.Before(o.Record.Since.Add(p.SettleTime))
 	default:
+	}
+	if !mayWait {
 		return Action{}, false
 	}
 	want := ""

@@ -87,7 +87,8 @@ func (r *repeats) lately(text string) bool {
 
 func (s sink) Init(logr.RuntimeInfo) {}
 
-func (s sink) Enabled(int) bool { return true }
+// Enabled leaves out what a library says only at a higher verbosity.
+func (s sink) Enabled(level int) bool { return level <= 0 }
 
 func (s sink) Info(_ int, message string, pairs ...any) { s.with(pairs).Debug(message) }
 
