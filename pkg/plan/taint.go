@@ -15,26 +15,12 @@ const DefaultTaint = "rebootd.io/reboot-required"
 // whoever put it there, as kured does. It is left to nodes in service: nothing that brings one back, or that would free a slot, waits for
 // a taint that can't be written.
 func taint(o Observation, p Policy, now time.Time) (Action, bool) {
-	mayWait := false
-	switch o.Record.Phase {
-	case Idle:
-		mayWait = !o.Slot.Held && o.Record.BootID == o.BootID && o.Wanted.Answer != Yes
-	case Required:
-		mayWait = !o.Slot.Held
-	case Settle:
-		mayWait = now.Before(o.Record.Since.Add(p.SettleTime))
-	default:
-	}
-	if !mayWait {
+	if o.Wanted.Answer == Unknown || !mayTaint(o, p, now) { // while it isn't known it stays as it is
 		return Action{}, false
 	}
 	want := ""
-	switch o.Wanted.Answer {
-	case Yes:
+	if o.Wanted.Answer == Yes {
 		want = p.Taint
-	case Unknown: // as it is
-		return Action{}, false
-	case No:
 	}
 	a := Action{Do: DoTaint, Reason: o.Record.Reason, Record: o.Record, Message: fmt.Sprintf("Tainted the Node with %s:PreferNoSchedule, because a reboot is wanted.", want)}
 	for _, key := range o.Node.Soft {
@@ -49,4 +35,17 @@ func taint(o Observation, p Policy, now time.Time) (Action, bool) {
 	a.Record.Taint = want
 	lacks := want != "" && !slices.Contains(o.Node.Soft, want)
 	return a, lacks || len(a.Untaint) > 0 || o.Record.Taint != want
+}
+
+func mayTaint(o Observation, p Policy, now time.Time) bool {
+	switch o.Record.Phase {
+	case Idle:
+		return !o.Slot.Held && o.Record.BootID == o.BootID && o.Wanted.Answer != Yes
+	case Required:
+		return !o.Slot.Held
+	case Settle:
+		return now.Before(o.Record.Since.Add(p.SettleTime))
+	default:
+		return false
+	}
 }

@@ -105,7 +105,7 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { _ = l.Close() })
 	if err := Serve(t.Context(), l, Handler(s.reg), filepath.Join(t.TempDir(), "none"), Library(log, time.Now)); err == nil {
 		t.Error("serves without its configuration")
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,12 +51,7 @@ func (p *pager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *pager) told(call string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, c := range p.calls {
-		if c == call {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.calls, call)
 }
 
 // hurried are the rules with seconds for hours.

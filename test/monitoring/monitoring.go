@@ -40,7 +40,7 @@ func programs(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(tmp)
+	defer os.RemoveAll(tmp) //nolint:errcheck // a left-over in a cache
 	if err := unpack(ctx, tmp); err != nil {
 		return "", err
 	}
