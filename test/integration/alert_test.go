@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -152,22 +151,11 @@ func (m *machine) tellsTheStory(t *testing.T) {
 // kubectl runs it with all rights.
 func (m *machine) kubectl(args ...string) string {
 	m.t.Helper()
-	out, err := m.tryKubectl(args...)
+	out, err := m.trySh("kubectl " + strings.Join(args, " "))
 	if err != nil {
 		m.t.Fatalf("kubectl %q: %v\n%s", args, err, out)
 	}
 	return out
-}
-
-func (m *machine) tryKubectl(args ...string) (string, error) {
-	bin, err := lab.EnsureBinaries(context.Background(), os.Stderr)
-	if err != nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, filepath.Join(bin, "kubectl"), append([]string{"--kubeconfig=" + m.f.Kubeconfig()}, args...)...).CombinedOutput()
-	return string(out), err
 }
 
 // Every kubectl command of the runbooks that only looks is one that works.
@@ -177,16 +165,15 @@ func TestRunbookCommandsWork(t *testing.T) {
 	m := f.machine(t, f.namespace(t), "looked-at")
 	m.agent()
 	m.says(plan.NotRequired)
-	if _, err := m.tryKubectl("create", "namespace", "rebootd"); err == nil {
-		m.kubectl("create", "configmap", "-n", "rebootd", "rebootd-circuit")
-		m.kubectl("create", "configmap", "-n", "rebootd", "rebootd-control")
-		daemonset, err := os.ReadFile("../../manifests/base/daemonset.yaml")
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.file("daemonset.yaml", strings.ReplaceAll(string(daemonset), "kubernetes.io/os: linux", "kubernetes.io/os: none")) // no pods
-		m.kubectl("create", "-n", "rebootd", "-f", m.path("daemonset.yaml"))
+	daemonset, err := os.ReadFile("../../manifests/base/daemonset.yaml")
+	if err != nil {
+		t.Fatal(err)
 	}
+	here := strings.NewReplacer("kubernetes.io/os: linux", "kubernetes.io/os: none", "namespace: rebootd", "namespace: "+m.namespace) // and no pods
+	m.file("daemonset.yaml", here.Replace(string(daemonset)))
+	m.kubectl("create", "-f", m.path("daemonset.yaml"))
+	m.kubectl("create", "configmap", "-n", m.namespace, "rebootd-circuit")
+	m.kubectl("create", "configmap", "-n", m.namespace, "rebootd-control")
 	text, err := os.ReadFile("../../docs/runbooks.md")
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +190,7 @@ func TestRunbookCommandsWork(t *testing.T) {
 		}
 		line := strings.ReplaceAll(c, "NODE'", "\x00'")
 		line = strings.ReplaceAll(strings.NewReplacer("custom-columns='NODE:", "custom-columns='\x00:").Replace(line), "NODE", m.name)
-		line = strings.ReplaceAll(line, "\x00", "NODE")
+		line = strings.NewReplacer("\x00", "NODE", "-n rebootd ", "-n "+m.namespace+" ").Replace(line + " ")
 		out, err := m.trySh(line)
 		if err != nil {
 			t.Errorf("%s: %v\n%s", c, err, out)
@@ -220,7 +207,7 @@ func (m *machine) trySh(line string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", line)
-	cmd.Env = []string{"PATH=" + bin + ":/usr/bin:/bin", "KUBECONFIG=" + m.f.Kubeconfig()}
+	cmd.Env = []string{"PATH=" + bin + ":/usr/bin:/bin", "KUBECONFIG=" + m.f.Kubeconfig(), "HOME=" + m.dir}
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
