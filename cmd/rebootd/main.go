@@ -43,15 +43,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return windows(args[1:], environ, time.Now(), stdout, stderr)
 	}
 	c, err := config.Parse(args, environ, stdout)
-	switch {
-	case errors.Is(err, config.ErrHelp):
-		return 0
-	case errors.Is(err, config.ErrVersion):
-		_, _ = fmt.Fprintf(stdout, "rebootd %s\n", version)
-		return 0
-	case err != nil:
-		_, _ = fmt.Fprintf(stderr, "rebootd: %v\nSee rebootd --help.\n", err)
-		return exitUsage
+	if err != nil {
+		return unparsed("rebootd", err, stdout, stderr)
 	}
 	log := logger(c, stderr)
 	if err := serve(ctx, c, log); err != nil {
@@ -59,6 +52,20 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 1
 	}
 	return 0
+}
+
+// unparsed ends a command whose arguments led to no configuration: help or version was wanted, or they are wrong.
+func unparsed(command string, err error, stdout, stderr io.Writer) int {
+	switch {
+	case errors.Is(err, config.ErrHelp):
+		return 0
+	case errors.Is(err, config.ErrVersion):
+		_, _ = fmt.Fprintf(stdout, "rebootd %s\n", version)
+		return 0
+	default:
+		_, _ = fmt.Fprintf(stderr, "%s: %v\nSee %s --help.\n", command, err, command)
+		return exitUsage
+	}
 }
 
 // serve runs the agent and its port until ctx ends.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -30,15 +29,8 @@ type opening struct {
 // windows is `rebootd windows`: whether a reboot may begin at some time, and when next.
 func windows(args, environ []string, now time.Time, stdout, stderr io.Writer) int {
 	w, err := config.ParseWindows(args, environ, stdout)
-	switch {
-	case errors.Is(err, config.ErrHelp):
-		return 0
-	case errors.Is(err, config.ErrVersion):
-		_, _ = fmt.Fprintf(stdout, "rebootd %s\n", version)
-		return 0
-	case err != nil:
-		_, _ = fmt.Fprintf(stderr, "rebootd windows: %v\nSee rebootd windows --help.\n", err)
-		return exitUsage
+	if err != nil {
+		return unparsed("rebootd windows", err, stdout, stderr)
 	}
 	if w.At.IsZero() {
 		w.At = now.Truncate(time.Second)

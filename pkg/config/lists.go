@@ -8,16 +8,15 @@ import (
 	"strings"
 )
 
-// absolutePaths takes paths, one each time or several with commas between them.
+// absolutePaths takes paths, one each time or several with commas between them. A comma that no path follows is part of one.
 func absolutePaths(to *[]string) value {
 	return value{placeholder: "path", list: true, set: func(s string) error {
-		paths := strings.Split(s, ",")
-		for _, path := range paths {
-			if !filepath.IsAbs(path) {
-				return errors.New("an absolute path")
-			}
+		if !filepath.IsAbs(s) {
+			return errors.New("an absolute path")
 		}
-		*to = append(*to, paths...)
+		for _, path := range strings.Split(s[1:], ",/") {
+			*to = append(*to, "/"+path)
+		}
 		return nil
 	}}
 }
