@@ -364,6 +364,11 @@ func commandOptions(c *Config) group {
 func outputOptions(c *Config) group {
 	return group{"Output", []option{
 		{
+			name: "prefer-no-schedule-taint", value: taintKey(&c.PreferNoScheduleTaint), defText: "none",
+			meaning: "The key of a taint of effect PreferNoSchedule that a node carries while a reboot is wanted, so that new pods rather go " +
+				"elsewhere; rebootd's own name for it is rebootd.io/reboot-required. A taint of this key is taken off when none is wanted, whoever put it there.",
+		},
+		{
 			name: "log-level", value: choice(&c.LogLevel, "trace", "debug", "info", "warn", "error"), def: "info",
 			meaning: "The least severity that is logged.",
 		},
@@ -377,7 +382,16 @@ func outputOptions(c *Config) group {
 		},
 		{
 			name: "metrics-port", value: between(&c.MetricsPort, "port", 0, 65535), def: "8080",
-			meaning: "The port to serve metrics on; 0 means none.",
+			meaning: "The port to serve metrics on, and /healthz and /readyz unless they have --health-port; 0 means none.",
+		},
+		{
+			name: "health-port", value: between(&c.HealthPort, "port", 0, 65535), def: "0",
+			meaning: "A port of its own for /healthz and /readyz, always without TLS and login, for probes that have neither; " +
+				"0 means that they are served with the metrics.",
+		},
+		{
+			name: "web-config-file", value: webConfig(&c.WebConfigFile), defText: "none",
+			meaning: "A web configuration file as Prometheus' exporters take it: TLS and login for --metrics-port. It is read again for every connection.",
 		},
 	}}
 }

@@ -39,10 +39,8 @@ func TestRefused(t *testing.T) {
 		`extraArgs: ["period"]`:                                               `extraArgs: "period" is no flag such as`,
 		"configurationFromSecret: {perod: {}}":                                "additional properties 'perod' not allowed",
 		"configurationFromSecret: {period: {name: n}}":                        "missing property 'key'",
-		"prometheusRule: {enabled: true}":                                     "prometheusRule.enabled: this version of the chart has no alerts",
 		"{admissionPolicy: {enabled: true}, serviceAccount: {create: false}}": "admissionPolicy.enabled: the agents have the namespace's default service account",
 		"{podMonitor: {enabled: true}, configuration: {metricsPort: 0}}":      "service, serviceMonitor and podMonitor need metrics",
-		"dashboards: {enabled: true}":                                         "dashboards.enabled: this version of the chart has no dashboards",
 		"pools: {a: {configuration: {namespace: other}}}":                     "pools.a.configuration.namespace: the pools of a release share one namespace",
 		"pools: {a: {rest: true}, b: {}}":                                     "pools.a.rest: pool b must have a nodeSelector of exactly one label",
 		"pools: {a: {rest: true, nodeSelector: {x: y}}}":                      "pools.a: rest and nodeSelector don't go together",
@@ -251,18 +249,15 @@ func withOptions(t *testing.T, table []config.Section) string {
 // Files that other parts of the repository bring become objects.
 func TestFiles(t *testing.T) {
 	t.Parallel()
-	dir := withNotes(t, map[string]string{"files/alerts.yaml": "groups:\n  - name: a\n    rules:\n      - {alert: A, expr: up, annotations: {text: \"{{ $labels.node }}\"}}\n"})
-	if err := os.Mkdir(filepath.Join(dir, "files/dashboards"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "files/dashboards/one.json"), []byte(`{"a": "{{b}}"}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	dir := withNotes(t, map[string]string{
+		"files/alerts.yaml":    "groups:\n  - name: a\n    rules:\n      - {alert: A, expr: up, annotations: {text: \"{{ $labels.node }}\"}}\n",
+		"files/dashboard.json": `{"a": "{{b}}"}`,
+	})
 	out, err := template(t.Context(), dir, write(t, "{prometheusRule: {enabled: true, labels: {a: b}}, dashboards: {enabled: true}}"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"kind: PrometheusRule", "{{ $labels.node }}", "one.json: '{\"a\": \"{{b}}\"}'", `grafana_dashboard: "1"`} {
+	for _, want := range []string{"kind: PrometheusRule", "{{ $labels.node }}", `{"a": "{{b}}"}`, `grafana_dashboard: "1"`} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %s in\n%s", want, out)
 		}
