@@ -43,8 +43,10 @@ func TestEveryCombination(t *testing.T) {
 
 func combine(axes []axis, f func([]int)) {
 	situation := make([]int, len(axes))
-	for {
-		f(situation)
+	for n := 0; ; n++ {
+		if n%sampled == 0 {
+			f(situation)
+		}
 		i := 0
 		for ; i < len(axes); i++ {
 			if situation[i]++; situation[i] < axes[i].values {
