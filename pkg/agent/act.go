@@ -49,24 +49,36 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 		return step.Again, a.work(ctx, n, o, step)
 	case plan.DoHook:
 		return step.Again, a.runHooks(ctx, n, o, step)
-	case plan.DoTell:
-		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Tell(ctx, n, tale) })
-	case plan.DoWrite:
-		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Write(ctx, n, step.Record, tale) })
-	case plan.DoTaint:
-		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Taint(ctx, n, step.Record, step.Untaint) })
-	case plan.DoUncordon:
-		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Uncordon(ctx, n, step.Record, tale) })
+	case plan.DoTell, plan.DoWrite, plan.DoTaint, plan.DoUncordon:
+		return atOnce, a.write(n, o, step, a.writing(ctx, n, step, tale))
 	case plan.DoFail:
 		return atOnce, a.fail(ctx, n, o, step)
 	case plan.DoCordon:
 		if err := a.check(ctx, step.Record); err != nil {
 			return atOnce, a.lost(err, step.Record)
 		}
-		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Cordon(ctx, n, step.Record, tale) })
+		return atOnce, a.write(n, o, step, a.writing(ctx, n, step, tale))
 	default:
 		a.Tell.Say(n, o.Record.Phase, step.Reason, step.Message)
 		return step.Again, nil
+	}
+}
+
+// writing is the request that a step is.
+func (a *Agent) writing(ctx context.Context, n *corev1.Node, step plan.Action, tale node.Tale) func() (*corev1.Node, error) {
+	return func() (*corev1.Node, error) {
+		switch step.Do {
+		case plan.DoTell:
+			return a.Writer.Tell(ctx, n, tale)
+		case plan.DoTaint:
+			return a.Writer.Taint(ctx, n, step.Record, step.Untaint)
+		case plan.DoCordon:
+			return a.Writer.Cordon(ctx, n, step.Record, tale)
+		case plan.DoUncordon:
+			return a.Writer.Uncordon(ctx, n, step.Record, tale)
+		default:
+			return a.Writer.Write(ctx, n, step.Record, tale)
+		}
 	}
 }
 

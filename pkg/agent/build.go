@@ -81,23 +81,11 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	skew := skewGate(c, client)
 	asking := sentinels(c, machine, log, time.Now)
 	a := New(Parts{
-		NodeName: c.NodeName,
-		Identity: identity(machine),
-		Writer:   node.Writer{Nodes: client.CoreV1().Nodes(), Manager: name, Now: time.Now},
-		Groups: func(name, members string) *lock.Group {
-			return &lock.Group{
-				Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace, Name: name,
-				Slots: c.Concurrency.Number,
-				Count: func(ctx context.Context) (slots, nodes int, err error) {
-					n, err := others.Count(ctx, members)
-					return c.Concurrency.Of(n), n, err
-				},
-			}
-		},
-		ControlPlanes: &lock.Group{
-			Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace,
-			Name: "control-plane", Only: lock.ControlPlaneSlot, Slots: 1,
-		},
+		NodeName:       c.NodeName,
+		Identity:       identity(machine),
+		Writer:         node.Writer{Nodes: client.CoreV1().Nodes(), Manager: name, Now: time.Now},
+		Groups:         lockGroups(c, client, others),
+		ControlPlanes:  controlPlanes(c, client),
 		LockTTL:        lock.TTL(c.LockTTL),
 		Circuit:        breaker(c, client),
 		Pause:          gate.Pause{ConfigMaps: client.CoreV1().ConfigMaps(c.Namespace), Namespace: c.Namespace, Now: time.Now},
@@ -123,12 +111,36 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		Now:     time.Now,
 		Chance:  mathrand.Float64,
 	})
+	watchFiles(ctx, asking, a.Wake)
+	return a, nil
+}
+
+func watchFiles(ctx context.Context, asking []Sentinel, wake func()) {
 	for _, s := range asking {
 		if file, ok := s.(sentinel.File); ok {
-			go file.Events(ctx, a.Wake)
+			go file.Events(ctx, wake)
 		}
 	}
-	return a, nil
+}
+
+func lockGroups(c config.Config, client kubernetes.Interface, others *fleet.Reader) func(name, members string) *lock.Group {
+	return func(name, members string) *lock.Group {
+		return &lock.Group{
+			Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace, Name: name,
+			Slots: c.Concurrency.Number,
+			Count: func(ctx context.Context) (slots, nodes int, err error) {
+				n, err := others.Count(ctx, members)
+				return c.Concurrency.Of(n), n, err
+			},
+		}
+	}
+}
+
+func controlPlanes(c config.Config, client kubernetes.Interface) *lock.Group {
+	return &lock.Group{
+		Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace,
+		Name: "control-plane", Only: lock.ControlPlaneSlot, Slots: 1,
+	}
 }
 
 // connect makes the client. Its own rate limit is off: the API server's priority and fairness does that
