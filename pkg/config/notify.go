@@ -17,7 +17,7 @@ func notifyOptions(c *Config) group {
 			name: "notify-url", value: notifyURL(&n.urls), defText: "none", secret: true,
 			meaning: "Where to send notices: a URL of shoutrrr, such as slack://, teams://, smtp:// or generic+https://. Repeatable; " +
 				"in an environment variable several are parted by spaces.",
-			example: "slack://hook:AAAAAAAAA-BBBBBBBBB-123456789123456789123456@webhook\ngeneric+https://hooks.example.org/rebootd?template=json",
+			example: "slack://hook:T00000000-B00000000-XXXXXXXXXXXXXXXXXXXXXXXX@webhook\ngeneric+https://hooks.example.org/rebootd?template=json",
 		},
 		{
 			name: "notify-url-file", value: notifyURLFile(&n.urls), defText: "none",
@@ -63,17 +63,17 @@ func notifyOptions(c *Config) group {
 		{
 			name: "slack-hook-url", value: slackHook(&n.slackHook), defText: "none", secret: true,
 			meaning: "A hook of Slack, in kured's older way; --notify-url wins.",
-			example: "https://hooks.slack.com/services/AAAAAAAAA/BBBBBBBBB/123456789123456789123456",
+			example: "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
 		},
 		{
 			name: "slack-username", value: text(&n.slackUser, "name"), defText: "none",
 			meaning: "The name that --slack-hook-url posts under.",
-			example: "kured", beside: "slack-hook-url=https://hooks.slack.com/services/AAAAAAAAA/BBBBBBBBB/123456789123456789123456",
+			example: "kured", beside: "slack-hook-url=https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
 		},
 		{
 			name: "slack-channel", value: text(&n.slackChannel, "name"), defText: "none",
 			meaning: "The channel for --slack-hook-url. It changes nothing, as with kured: a hook of Slack posts to the channel that it was made for.",
-			example: "ops", beside: "slack-hook-url=https://hooks.slack.com/services/AAAAAAAAA/BBBBBBBBB/123456789123456789123456",
+			example: "ops", beside: "slack-hook-url=https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
 		},
 	}}
 }
