@@ -121,3 +121,22 @@ func TestLinkReader(t *testing.T) {
 		t.Errorf("got anchors %s", got)
 	}
 }
+
+// The pages that list the packages and the pages themselves have them all.
+func TestListed(t *testing.T) {
+	architecture, readme := read(t, "../../docs/architecture.md"), read(t, "../../README.md")
+	dirs, err := os.ReadDir("../../pkg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range dirs {
+		if !strings.Contains(architecture, "\n| `pkg/"+d.Name()+"` | ") {
+			t.Errorf("docs/architecture.md doesn't say what pkg/%s is", d.Name())
+		}
+	}
+	for _, page := range pages(t, "../../docs") {
+		if name := filepath.Base(page); !strings.Contains(readme, "(docs/"+name) {
+			t.Errorf("README.md has no link to docs/%s", name)
+		}
+	}
+}
