@@ -6,7 +6,7 @@ import (
 )
 
 func drainOptions(c *Config) group {
-	return group{"Drain", []option{
+	return group{"Drain", append([]option{
 		{
 			name: "drain-delay", value: duration(&c.DrainDelay, 0), def: "0",
 			meaning: "How long to wait between taking the lock and the drain.",
@@ -65,6 +65,12 @@ func drainOptions(c *Config) group {
 				"0 means wait for all.",
 			example: "60",
 		},
+	}, drainEndOptions(c)...)}
+}
+
+// drainEndOptions are about what comes when the drain has ended, well or not.
+func drainEndOptions(c *Config) []option {
+	return []option{
 		{
 			name: "volume-detach-timeout", value: duration(&c.VolumeDetachTimeout, 0), def: "2m",
 			meaning: "How long a drained node waits until its volumes are detached, before it is rebooted all the same; 0 means it doesn't wait.",
@@ -80,5 +86,5 @@ func drainOptions(c *Config) group {
 			meaning: "The longest that the wait after failed drains grows to.",
 			example: "6h",
 		},
-	}}
+	}
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Links between the pages, and into the code, lead somewhere.
+// Links between the pages, and into the code, lead somewhere, and files that are named exist.
 func TestLinks(t *testing.T) {
 	links := 0
 	for _, page := range pages(t, "../..") {
@@ -24,8 +24,13 @@ func TestLinks(t *testing.T) {
 				t.Errorf("%s: link to %q: %s", strings.TrimPrefix(page, "../../"), target, why)
 			}
 		}
+		for _, m := range regexp.MustCompile("`((?:cmd|pkg|test|manifests|docs|charts)/[\\w./-]+)`").FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
+				t.Errorf("%s: there is no %s", strings.TrimPrefix(page, "../../"), m[1])
+			}
+		}
 	}
-	if links < 20 {
+	if links < 100 {
 		t.Errorf("only %d links were found", links)
 	}
 }
