@@ -41,7 +41,7 @@ func notifyOptions(c *Config) group {
 			example: "{{.Node}}: {{.Message}}{{with .Why}} ({{.}}){{end}}\nback={{.Node}} is back after {{.OutFor}}.",
 		},
 		{
-			name: "cluster-name", value: text(&c.ClusterName, "name"), defText: "none",
+			name: "cluster-name", value: text(&c.ClusterName, "text"), defText: "none",
 			meaning: "What notices call this cluster.",
 			example: "prod-west",
 		},
@@ -66,12 +66,12 @@ func notifyOptions(c *Config) group {
 			example: "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
 		},
 		{
-			name: "slack-username", value: text(&n.slackUser, "name"), defText: "none",
+			name: "slack-username", value: text(&n.slackUser, "text"), defText: "none",
 			meaning: "The name that --slack-hook-url posts under.",
 			example: "kured", beside: "slack-hook-url=https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
 		},
 		{
-			name: "slack-channel", value: text(&n.slackChannel, "name"), defText: "none",
+			name: "slack-channel", value: text(&n.slackChannel, "text"), defText: "none",
 			meaning: "The channel for --slack-hook-url. It changes nothing, as with kured: a hook of Slack posts to the channel that it was made for.",
 			example: "ops", beside: "slack-hook-url=https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
 		},

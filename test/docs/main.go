@@ -1,5 +1,5 @@
-// Command docs writes the parts of docs/ that are made from the code: the options, the reasons and the metrics. With
-// -check it writes nothing and fails if one is out of date.
+// Command docs writes the parts of docs/ that are made from the code: the options, the reasons, the metrics, and what the plugin's
+// golden files show. With -check it writes nothing and fails if one is out of date.
 package main
 
 import (
@@ -48,8 +48,16 @@ func run(check bool) error {
 		{"docs/reasons.md", reasons},
 		{"docs/metrics.md", metrics},
 	}
+	for i := range pages {
+		pages[i].text = "<!-- Made from the code by `make docs`. -->\n\n" + pages[i].text
+	}
+	plugin, err := included("docs/plugin.md")
+	if err != nil {
+		return err
+	}
+	pages = append(pages, struct{ file, text string }{"docs/plugin.md", plugin})
 	for _, p := range pages {
-		text := []byte("<!-- Made from the code by `make docs`. -->\n\n" + p.text)
+		text := []byte(p.text)
 		old, err := os.ReadFile(p.file)
 		switch {
 		case err == nil && bytes.Equal(old, text):
@@ -62,6 +70,29 @@ func run(check bool) error {
 		}
 	}
 	return nil
+}
+
+// included is a page with what stands between its marks taken anew from the files that they name.
+func included(page string) (string, error) {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return "", err
+	}
+	mark := regexp.MustCompile(`(?s)(<!-- from (\S+) -->\n).*?(<!-- end -->)`)
+	var failed error
+	out := mark.ReplaceAllStringFunc(string(text), func(part string) string {
+		m := mark.FindStringSubmatch(part)
+		content, err := os.ReadFile(m[2])
+		if err != nil {
+			failed = fmt.Errorf("%s: %w", page, err)
+		}
+		body := strings.TrimSpace(string(content))
+		if !strings.HasSuffix(m[2], ".md") {
+			body = "```console\n" + body + "\n```"
+		}
+		return m[1] + "\n" + body + "\n\n" + m[3]
+	})
+	return out, failed
 }
 
 // reasons lists the reasons that the code gives today, with the meaning that stands at each constant.
