@@ -33,7 +33,8 @@ func introductions() map[string]string {
 // Markdown is the reference of all options, a heading for each.
 func Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\nThe examples are written for a shell; in the `args` of a container each line is one item, without the quotes. Durations are "+
+	fmt.Fprintf(&b, "%s\n\nThe examples are written for a shell; in the `args` of a container each line is one item, without the quotes. With "+
+		"[Helm](install.md#with-helm), every flag is a value under `configuration`, in camel case: `--gate-grace` is `configuration.gateGrace`. Durations are "+
 		"written as 90s, 5m or 1h30m. What is wrong is refused at start, all of it at once.\n", environmentRule)
 	for _, g := range options(&Config{}) {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", g.title, introductions()[g.title])
