@@ -1,7 +1,7 @@
 // Package config holds every option of the agent once: its name, default, check and meaning.
 //
 // The table that starts at options is the only place that an option is described in; parsing, help, the
-// Markdown reference and the list of effective values are all made from it. To add an option, add
+// Markdown reference with its examples and the list of effective values are all made from it. To add an option, add
 // a field to Config and an entry to its group; a rule that joins several options goes to rules.go.
 package config
 

@@ -16,7 +16,7 @@ func TestDescribe(t *testing.T) {
 		}
 		for _, o := range described[i].Options {
 			found[o.Name] = o
-			if !strings.Contains(Markdown(), "| `"+o.Variable+"` |") || o.Meaning == "" {
+			if !strings.Contains(Markdown(), "- Environment: `"+o.Variable+"`\n") || o.Meaning == "" {
 				t.Errorf("%+v is not as in the reference", o)
 			}
 		}

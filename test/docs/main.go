@@ -47,7 +47,7 @@ func run(check bool) error {
 		return err
 	}
 	pages := []struct{ file, text string }{
-		{"docs/options.md", "# Options\n\n" + config.Markdown()},
+		{"docs/configuration.md", "# Configuration\n\n" + config.Markdown()},
 		{"docs/reasons.md", reasons},
 		{"docs/metrics.md", metrics},
 	}
