@@ -54,11 +54,13 @@ func run(check bool) error {
 	for i := range pages {
 		pages[i].text = "<!-- Made from the code by `make docs`. -->\n\n" + pages[i].text
 	}
-	plugin, err := included("docs/plugin.md")
-	if err != nil {
-		return err
+	for _, page := range []string{"README.md", "docs/plugin.md"} {
+		text, err := included(page)
+		if err != nil {
+			return err
+		}
+		pages = append(pages, struct{ file, text string }{page, text})
 	}
-	pages = append(pages, struct{ file, text string }{"docs/plugin.md", plugin})
 	for _, p := range pages {
 		text := []byte(p.text)
 		old, err := os.ReadFile(p.file)
