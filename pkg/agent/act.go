@@ -191,7 +191,7 @@ func (a *Agent) takeOf(ctx context.Context, n *corev1.Node, g *lock.Group) (*coo
 
 // free hands the slot on: it says who comes next, then it lets go. To name nobody is no reason to keep it.
 func (a *Agent) free(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) error {
-	if o.Record.Phase == plan.Idle && o.Record.Reason == plan.RebootSucceeded {
+	if o.Record.Succeeded() {
 		a.succeeded(ctx)
 	}
 	if err := a.leaveControlPlanes(ctx, n); err != nil {

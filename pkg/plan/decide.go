@@ -353,7 +353,7 @@ func settling(o Observation, p Policy, now time.Time) Action {
 	r := o.Record
 	done := Reboot{
 		From: r.FromBootID, To: r.BootID, Out: r.OutSince, Drained: r.Drained, Up: r.Up, In: r.Since,
-		Ours: r.Attempts > 0, Cleared: o.Wanted.Answer == No, By: r.AskedBy,
+		Ours: r.Attempts > 0, Cleared: o.Wanted.Answer == No, Failed: r.Failed, By: r.AskedBy,
 	}
 	return write(r.remember(done).idle(o.BootID, RebootSucceeded, now), story(r, done))
 }

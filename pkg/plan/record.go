@@ -143,6 +143,8 @@ type Reboot struct {
 	Ours bool `json:"ours"`
 	// Cleared is whether the reboot was no longer wanted afterwards.
 	Cleared bool `json:"cleared"`
+	// Failed is whether it was counted as failed for the whole cluster before the node came back after all.
+	Failed bool `json:"failed,omitempty"`
 	// By names what asked for it.
 	By []string `json:"by,omitempty"`
 }
@@ -195,6 +197,12 @@ func (r Record) Out() bool {
 	default:
 		return false
 	}
+}
+
+// Succeeded reports whether the node is back from a reboot that went well: one that was counted as failed, and ended well only later
+// or by a person's hand, did not.
+func (r Record) Succeeded() bool {
+	return r.Phase == Idle && r.Reason == RebootSucceeded && len(r.History) > 0 && !r.History[len(r.History)-1].Failed
 }
 
 // Waits reports whether the node waits for nothing but a slot.
