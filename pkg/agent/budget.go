@@ -90,6 +90,9 @@ func (a *Agent) watchControlPlanes(ctx context.Context, n *corev1.Node) []plan.V
 			v.Open, v.Message = false, a.otherControlPlane()
 		}
 	}
+	if why := orphaned(a.ControlPlanes, held); why != "" {
+		v.Open, v.Reason, v.Message = false, plan.GateError, "No control plane may go. "+why
+	}
 	return []plan.Verdict{v}
 }
 
