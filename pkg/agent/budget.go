@@ -25,15 +25,16 @@ func (a *Agent) askOthers(ctx context.Context, n *corev1.Node, o plan.Observatio
 	if err != nil {
 		return unanswered(v, err)
 	}
-	mark(others, held, o.Slot.LeaseUID)
-	slots := a.slots.group.Known(held)
-	v.Message = plan.Budget{Slots: slots, MaxUnavailable: a.MaxUnavailable(len(others) + 1)}.TooMany(others)
-	v.Open = v.Message == ""
+	mark(others, held, o.Slot.LeaseUID, o.Record.Out())
+	budget := plan.Budget{Slots: a.slots.group.Known(held), MaxUnavailable: a.MaxUnavailable(len(others) + 1)}
+	v.Message = budget.TooMany(others)
+	v.Open, v.Everyone = v.Message == "", !budget.GivesWay(n.Name, others)
 	return v
 }
 
-// mark notes which of the others hold a slot, and whether they took it no later than the one with this UID was taken.
-func mark(others []plan.Other, held []lock.Slot, mine string) {
+// mark notes which of the others hold a slot, and whether they took it before the one with this UID was taken, or with it. Once this node
+// is out, nobody has taken one with it: it looked before its cordon, so who wasn't there then has seen this node, and gives way.
+func mark(others []plan.Other, held []lock.Slot, mine string, out bool) {
 	var taken time.Time
 	byNode := map[string]lock.Slot{}
 	for _, s := range held {
@@ -45,7 +46,8 @@ func mark(others []plan.Other, held []lock.Slot, mine string) {
 	for i := range others {
 		s, holds := byNode[others[i].Name]
 		others[i].HoldsSlot = holds
-		others[i].HeldFirst = holds && !s.Created.After(taken)
+		others[i].HeldFirst = holds && s.Created.Before(taken)
+		others[i].HeldTogether = holds && s.Created.Equal(taken) && !out
 	}
 }
 
