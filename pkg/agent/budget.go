@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/rebootd/rebootd/pkg/circuit"
 	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -26,10 +27,34 @@ func (a *Agent) askOthers(ctx context.Context, n *corev1.Node, o plan.Observatio
 		return unanswered(v, err)
 	}
 	mark(others, held, o.Slot.LeaseUID, o.Record.Out())
+	if err := a.countLost(ctx, n, o, others); err != nil {
+		return unanswered(v, err)
+	}
 	budget := plan.Budget{Slots: a.slots.group.Known(held), MaxUnavailable: a.MaxUnavailable(len(others) + 1)}
 	v.Message = budget.TooMany(others)
 	v.Open, v.Everyone = v.Message == "", !budget.GivesWay(n.Name, others)
 	return v
+}
+
+// countLost opens the circuit when too many machines went down for their reboot and didn't come back: what their reboots broke, this
+// one's would break too, and they can't say so themselves.
+func (a *Agent) countLost(ctx context.Context, n *corev1.Node, o plan.Observation, others []plan.Other) error {
+	lost := plan.Lost(others, a.Policy, a.Now())
+	if a.Circuit == nil || len(lost) == 0 {
+		return nil
+	}
+	failures := make([]circuit.Failure, 0, len(lost))
+	for _, other := range lost {
+		failures = append(failures, circuit.Failure{Node: other.Name, Out: other.Out, Reason: string(plan.RebootTimedOut)})
+	}
+	opened, err := a.Circuit.Lost(ctx, failures)
+	if err != nil {
+		return fmt.Errorf("counting the nodes that didn't come back: %w", err)
+	}
+	if opened {
+		a.Tell.Happened(n, o.Record.Phase, plan.CircuitOpen, "Too many nodes didn't come back from their reboot: the circuit is open, and no node of the cluster reboots until it is closed.")
+	}
+	return nil
 }
 
 // mark notes which of the others hold a slot, and whether they took it before the one with this UID was taken, or with it. Once this node

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Other is what a node knows of another one of its lock group.
@@ -15,6 +16,9 @@ type Other struct {
 	ControlPlane  bool
 	// Busy is whether its record is other than idle, or can't be read.
 	Busy bool
+	// Out is when it went out of service for its reboot, Ordered when its reboot command was last announced, by its own clock; zero: its
+	// record doesn't say so.
+	Out, Ordered time.Time
 	// HoldsSlot is whether it holds a slot, HeldFirst whether it took it before this node took its own, HeldTogether whether in the same
 	// second, so that nobody can tell.
 	HoldsSlot, HeldFirst, HeldTogether bool
@@ -68,6 +72,14 @@ func (b Budget) GivesWay(self string, others []Other) bool {
 		}
 	}
 	return !first && b.TooMany(others) != "" && b.TooMany(alone) == ""
+}
+
+// Lost are those that went down for a reboot so long ago that they should be back, and are not: nobody but the others can count them as
+// failed. Their clocks are taken to agree with this node's, but for a small part of that time.
+func Lost(others []Other, p Policy, now time.Time) []Other {
+	return slices.DeleteFunc(slices.Clone(others), func(o Other) bool {
+		return o.Ready || !o.HoldsSlot || o.Ordered.IsZero() || now.Sub(o.Ordered) < p.RebootTimeout
+	})
 }
 
 // anySilent: without such a node the slots alone have counted right, and were checked when this one was taken.
