@@ -70,6 +70,10 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	if err != nil {
 		return nil, err
 	}
+	quiet, err := silencer(c, version)
+	if err != nil {
+		return nil, err
+	}
 	drainer := drain.New(client, drain.Options{
 		NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector, LastSelector: c.DrainLastSelector,
 		SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout, Hold: pods.Why,
@@ -106,6 +110,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		Gates:       gates(c, func() error { return firstError([]func() error{check, hooksCheck}) }),
 		CostlyGates: append(costly, costlyGates(c, skew, drainer)...), HealthyGates: healthy,
 		Hooks:   hooks,
+		Silence: quiet,
 		Skew:    skew,
 		BootID:  machine.BootID,
 		Daemons: daemons(c, client), BootedAt: bootedAt,

@@ -24,6 +24,7 @@ type Metrics struct {
 	drains    *prometheus.CounterVec
 	reboots   *prometheus.CounterVec
 	hooks     *prometheus.CounterVec
+	silences  *prometheus.CounterVec
 	out       prometheus.Histogram
 	notices   *prometheus.CounterVec
 	build     *prometheus.GaugeVec
@@ -55,9 +56,10 @@ func NewMetrics(reg prometheus.Registerer, node, version string) *Metrics {
 			"How many slots that this node waits for have lost the reference to their owner; nothing frees them when it is gone."),
 		lastCheck: gauge("rebootd_last_check_seconds",
 			"When what this agent knows of whether a reboot is wanted was found out, in Unix seconds; of several sentinels the oldest answer."),
-		drains:  counters("rebootd_drains_total", "Drains that ended, by result.", "result"),
-		reboots: counters("rebootd_reboots_total", "Reboots proved by a changed boot ID, and reboot commands that failed, by result.", "result"),
-		hooks:   counters("rebootd_hooks_total", "Tries of hooks, by the point at which they run and by result.", "hook", "result"),
+		drains:   counters("rebootd_drains_total", "Drains that ended, by result.", "result"),
+		reboots:  counters("rebootd_reboots_total", "Reboots proved by a changed boot ID, and reboot commands that failed, by result.", "result"),
+		hooks:    counters("rebootd_hooks_total", "Tries of hooks, by the point at which they run and by result.", "hook", "result"),
+		silences: counters("rebootd_silences_total", "Tries to set, extend or end the silences of this node in Alertmanager (--silence-alerts), by result.", "result"),
 		out: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "rebootd_out_of_service_seconds", Help: "How long this node was out of service for a reboot, from cordon to uncordon.",
 			Buckets: []float64{15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200},
@@ -65,13 +67,14 @@ func NewMetrics(reg prometheus.Registerer, node, version string) *Metrics {
 		notices: counters("rebootd_notifications_total", "Notices to services (--notify-url), by result.", "result"),
 		build:   gauges("rebootd_build_info", "1, labelled with the version of this agent.", "version"),
 	}
-	reg.MustRegister(m.required, m.since, m.kured, m.asked, m.phase, m.blocked, m.slotHeld, m.orphans, m.lastCheck, m.drains, m.reboots, m.hooks, m.out, m.notices, m.build)
+	reg.MustRegister(m.required, m.since, m.kured, m.asked, m.phase, m.blocked, m.slotHeld, m.orphans, m.lastCheck, m.drains, m.reboots, m.hooks, m.silences, m.out, m.notices, m.build)
 	m.build.WithLabelValues(version).Set(1)
 	for _, r := range []string{"drained", "aborted"} {
 		m.drains.WithLabelValues(r)
 	}
 	for _, r := range []string{"succeeded", "failed"} {
 		m.reboots.WithLabelValues(r)
+		m.silences.WithLabelValues(r)
 	}
 	for _, r := range notify.Results() {
 		m.notices.WithLabelValues(string(r))
@@ -140,6 +143,15 @@ func (m *Metrics) HookRan(hook string, ok bool) {
 		result = "succeeded"
 	}
 	m.hooks.WithLabelValues(hook, result).Inc()
+}
+
+// Silenced counts one try to have the silences of this node as they should be.
+func (m *Metrics) Silenced(ok bool) {
+	result := "failed"
+	if ok {
+		result = "succeeded"
+	}
+	m.silences.WithLabelValues(result).Inc()
 }
 
 // Back counts a node's time out of service.
