@@ -37,7 +37,7 @@ func notifyOptions(c *Config) group {
 		},
 		{
 			name: "cluster-name", value: text(&c.ClusterName, "name"), defText: "none",
-			meaning: "What notices call this cluster.",
+			meaning: "What notices and silences call this cluster.",
 		},
 		{
 			name: "message-template-drain", value: kuredTemplate(&n.kured, notify.Draining), defText: "--notify-template",
