@@ -70,34 +70,19 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	if err != nil {
 		return nil, err
 	}
-	quiet, err := silencer(c, version)
+	quiet, err := silencer(c, version, time.Now)
 	if err != nil {
 		return nil, err
 	}
-	drainer := drain.New(client, drain.Options{
-		NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector, LastSelector: c.DrainLastSelector,
-		SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout, Hold: pods.Why,
-	}, log)
+	drainer := drainerOf(c, client, pods, log)
 	skew := skewGate(c, client)
 	asking := sentinels(c, machine, log, time.Now)
 	a := New(Parts{
-		NodeName: c.NodeName,
-		Identity: identity(machine),
-		Writer:   node.Writer{Nodes: client.CoreV1().Nodes(), Manager: name, Now: time.Now},
-		Groups: func(name, members string) *lock.Group {
-			return &lock.Group{
-				Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace, Name: name,
-				Slots: c.Concurrency.Number,
-				Count: func(ctx context.Context) (slots, nodes int, err error) {
-					n, err := others.Count(ctx, members)
-					return c.Concurrency.Of(n), n, err
-				},
-			}
-		},
-		ControlPlanes: &lock.Group{
-			Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace,
-			Name: "control-plane", Only: lock.ControlPlaneSlot, Slots: 1,
-		},
+		NodeName:       c.NodeName,
+		Identity:       identity(machine),
+		Writer:         node.Writer{Nodes: client.CoreV1().Nodes(), Manager: name, Now: time.Now},
+		Groups:         groups(c, client, others),
+		ControlPlanes:  controlPlanes(c, client),
 		LockTTL:        lock.TTL(c.LockTTL),
 		Circuit:        breaker(c, client),
 		Pause:          gate.Pause{ConfigMaps: client.CoreV1().ConfigMaps(c.Namespace), Namespace: c.Namespace, Now: time.Now},
@@ -129,6 +114,34 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		}
 	}
 	return a, nil
+}
+
+// groups makes the lock group of a name.
+func groups(c config.Config, client kubernetes.Interface, others *fleet.Reader) func(name, members string) *lock.Group {
+	return func(name, members string) *lock.Group {
+		return &lock.Group{
+			Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace, Name: name,
+			Slots: c.Concurrency.Number,
+			Count: func(ctx context.Context) (slots, nodes int, err error) {
+				n, err := others.Count(ctx, members)
+				return c.Concurrency.Of(n), n, err
+			},
+		}
+	}
+}
+
+func controlPlanes(c config.Config, client kubernetes.Interface) *lock.Group {
+	return &lock.Group{
+		Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace,
+		Name: "control-plane", Only: lock.ControlPlaneSlot, Slots: 1,
+	}
+}
+
+func drainerOf(c config.Config, client kubernetes.Interface, pods gate.Pods, log logrus.FieldLogger) *drain.Drainer {
+	return drain.New(client, drain.Options{
+		NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector, LastSelector: c.DrainLastSelector,
+		SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout, Hold: pods.Why,
+	}, log)
 }
 
 // connect makes the client. Its own rate limit is off: the API server's priority and fairness does that

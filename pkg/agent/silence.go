@@ -115,14 +115,10 @@ func (a *Agent) keepSilent(n *corev1.Node, r plan.Record) {
 	want := silencedBy(r, a.Policy.RebootTimeout, now)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.last.IsZero() && want == fading && !lately(r, lasts, now) || !w.last.IsZero() && now.After(w.last) && want != silent {
+	if w.last.IsZero() && want == fading && !lately(r, lasts, now) || w.over(now) && want != silent {
 		w.settle(want)
 	}
-	switch {
-	case w.doing != unknownYet && w.doing != want:
-		w.cancel() // its end wakes the loop
-		return
-	case w.doing != unknownYet, w.is == want && (want != silent || now.Before(w.extend)), w.tried == want && now.Before(w.retry):
+	if !w.due(want, now) {
 		return
 	}
 	if w.last.IsZero() || want == silent {
@@ -131,15 +127,25 @@ func (a *Agent) keepSilent(n *corev1.Node, r plan.Record) {
 	if w.node.Name == "" || want == silent && n != nil {
 		w.node = addressed(a.NodeName, n)
 	}
-	until := now
-	switch want {
-	case silent:
-		until = now.Add(lasts)
-	case fading:
-		until = now.Add(a.Silence.Linger)
-	default:
+	until := map[silenced]time.Duration{silent: lasts, fading: a.Silence.Linger}[want]
+	w.start(a, want, now.Add(until))
+}
+
+// over reports whether every silence has ended by itself.
+func (w *silenceWork) over(now time.Time) bool { return !w.last.IsZero() && now.After(w.last) }
+
+// due reports whether there is something to do now. What is being done for something else is ended first.
+func (w *silenceWork) due(want silenced, now time.Time) bool {
+	if w.doing != unknownYet {
+		if w.doing != want {
+			w.cancel() // its end wakes the loop
+		}
+		return false
 	}
-	a.silence.start(a, want, until)
+	if w.tried == want && now.Before(w.retry) {
+		return false
+	}
+	return w.is != want || want == silent && !now.Before(w.extend)
 }
 
 // start does it. The lock is held.
@@ -232,12 +238,12 @@ func addressed(name string, n *corev1.Node) silence.Node {
 }
 
 // silencer is the one that was configured. A dry run has none.
-func silencer(c config.Config, version string) (Silence, error) {
+func silencer(c config.Config, version string, now func() time.Time) (Silence, error) {
 	s := Silence{Linger: c.SilenceLinger}
 	if !c.SilenceAlerts || c.DryRun {
 		return s, nil
 	}
-	k := silence.Keeper{Matchers: c.SilenceMatchers, Cluster: c.ClusterName, Now: time.Now}
+	k := silence.Keeper{Matchers: c.SilenceMatchers, Cluster: c.ClusterName, Now: now}
 	if len(k.Matchers) == 0 {
 		k.Matchers = silence.Default()
 	}

@@ -91,13 +91,13 @@ func (s silencer) ask(ctx context.Context, do func()) (err error) {
 
 // left is for how much longer it is silent.
 func (m *muted) left() (d time.Duration) {
-	m.Machine.Set(func() { d = time.Until(m.until) })
+	m.Set(func() { d = time.Until(m.until) })
 	return d
 }
 
 // count is how often something was asked for.
 func (m *muted) count() (sets, ends int) {
-	m.Machine.Set(func() { sets, ends = m.sets, m.ends })
+	m.Set(func() { sets, ends = m.sets, m.ends })
 	return sets, ends
 }
 
@@ -195,7 +195,7 @@ func TestSilenceHoldsNothing(t *testing.T) {
 				if m.failures > 40 {
 					t.Errorf("tried %d times", m.failures)
 				}
-				m.Machine.Set(func() { m.fails, m.takes = false, time.Second })
+				m.Set(func() { m.fails, m.takes = false, time.Second })
 				m.Pass(time.Hour)
 				if m.sets+m.ends > 0 {
 					t.Error("it goes on when every silence is over")
@@ -269,7 +269,7 @@ func TestNodeThatStaysAwayIsHeard(t *testing.T) {
 		})
 	})
 	t.Run("the machine is gone", func(t *testing.T) {
-		inBubble(t, func(t *testing.T, ctx context.Context) {
+		inBubble(t, func(t *testing.T, _ context.Context) {
 			m := newMuted(t)
 			p := m.Start()
 			m.Until("it goes down", time.Hour, func() bool { return m.Commands == 1 })
@@ -424,7 +424,7 @@ func TestSilenceOfANodeCreatedAgain(t *testing.T) {
 
 // Of two agents for one node only the one that works for it touches the silence.
 func TestSilenceOfTwoAgents(t *testing.T) {
-	inBubble(t, func(t *testing.T, ctx context.Context) {
+	inBubble(t, func(t *testing.T, _ context.Context) {
 		m := newMuted(t)
 		m.PodsFor = 20 * time.Minute
 		who := map[int]int{}

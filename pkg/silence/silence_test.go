@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -237,9 +238,7 @@ func TestServersThatFail(t *testing.T) {
 	b.want(first, time.Hour, time.Hour)
 	b.want(second)
 	second.silences = map[string]silence{}
-	for id, one := range first.silences { // as the cluster does
-		second.silences[id] = one
-	}
+	maps.Copy(second.silences, first.silences) // as the cluster does
 	b.end(0)
 	b.want(first)
 	b.want(second)
