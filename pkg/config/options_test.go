@@ -52,6 +52,7 @@ func baseline() Config {
 		HookTimeout:         2 * time.Minute,
 		PDBPreflight:        "explain",
 		VersionSkew:         "stop",
+		SilenceLinger:       2 * time.Minute,
 	}
 }
 

@@ -126,8 +126,8 @@ func Prometheus(t testing.TB, config string, files map[string]string, ready func
 	return s
 }
 
-// Alertmanager starts one with this configuration.
-func Alertmanager(t testing.TB, config string) *Server {
+// Alertmanager starts one with this configuration, that is a cluster by itself unless flags say otherwise.
+func Alertmanager(t testing.TB, config string, flags ...string) *Server {
 	t.Helper()
 	s := prepare(t, nil)
 	s.write(t, "alertmanager.yml", config)
@@ -138,8 +138,11 @@ func Alertmanager(t testing.TB, config string) *Server {
 	if err := os.CopyFS(s.Dir, os.DirFS(filepath.Join(bin, "..", "share", "prometheus", "alertmanager"))); err != nil {
 		t.Fatal(err)
 	}
-	s.start(t, "prometheus-alertmanager", []string{"--config.file=alertmanager.yml", "--storage.path=data", "--log.level=warn",
-		"--cluster.listen-address=", "--web.listen-address=" + s.Address}, func(address string) error { return isReady("http://" + address + "/-/ready") })
+	if flags == nil {
+		flags = []string{"--cluster.listen-address="}
+	}
+	s.start(t, "prometheus-alertmanager", append([]string{"--config.file=alertmanager.yml", "--storage.path=data", "--log.level=warn",
+		"--web.listen-address=" + s.Address}, flags...), func(address string) error { return isReady("http://" + address + "/-/ready") })
 	return s
 }
 
