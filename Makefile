@@ -9,11 +9,27 @@ LINT := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 
 .PHONY: help
 help: ## Show this help.
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the agent into bin/.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/rebootd ./cmd/rebootd
+
+.PHONY: plugin
+plugin: ## Build the kubectl plugin into bin/, with its completion beside it.
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/kubectl-reboot ./cmd/kubectl-reboot
+	install -m 755 cmd/kubectl-reboot/kubectl_complete-reboot bin/kubectl_complete-reboot
+
+PLUGIN_PLATFORMS ?= linux_amd64 linux_arm64 darwin_amd64 darwin_arm64 windows_amd64
+
+.PHONY: plugin-archives
+plugin-archives: ## Build the plugin for all platforms into dist/, as .krew.yaml expects it of a release.
+	@mkdir -p dist && set -e && for p in $(PLUGIN_PLATFORMS); do \
+		os=$${p%_*} arch=$${p#*_} dir=$$(mktemp -d) exe= ; [ $$os != windows ] || exe=.exe; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $$dir/kubectl-reboot$$exe ./cmd/kubectl-reboot; \
+		install -m 755 cmd/kubectl-reboot/kubectl_complete-reboot $$dir/; cp LICENSE $$dir/; \
+		tar -C $$dir --sort=name --owner=0 --group=0 -czf dist/kubectl-reboot_$$p.tar.gz .; rm -r $$dir; \
+		echo dist/kubectl-reboot_$$p.tar.gz; done
 
 .PHONY: image
 image: ## Build the container image into dist/rebootd.tar, without a container daemon.
@@ -36,6 +52,7 @@ test: ## Run the unit tests and everything that needs a real API server or simul
 	@command -v gcc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
 	@command -v spin >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends spin; }
 	$(GO) test -race -timeout 30m ./...
+	$(GO) test -count=1 ./pkg/plan
 	$(GO) test -count=1 -v -run 'TestFleet$$' ./test/fleet -for=90s -parts=$$(nproc)
 
 .PHONY: soak
@@ -53,11 +70,12 @@ e2e: ## Run the tests on real nodes that really reboot (root, linux/amd64).
 	$(GO) test -tags e2e -count=1 -timeout 45m -v ./test/e2e
 
 .PHONY: lint
-lint: $(LINT) ## Check format, style, the module files and the generated docs.
+lint: $(LINT) ## Check format, style, the module files, the generated docs, the chart and manifests/.
 	$(LINT) run ./...
 	$(LINT) run --build-tags e2e ./test/e2e/...
 	$(GO) mod tidy -diff
 	$(GO) run ./test/docs -check
+	$(GO) run ./test/chart -check
 
 $(LINT):
 	mkdir -p $(TOOLS)
@@ -67,6 +85,15 @@ $(LINT):
 .PHONY: docs
 docs: ## Write the generated parts of docs/ anew from the code.
 	$(GO) run ./test/docs
+
+.PHONY: chart
+chart: ## Write the generated parts of the chart and manifests/ anew from the code.
+	$(GO) run ./test/chart
+
+.PHONY: chart-test
+chart-test: ## Lint the chart, render it with many values against what is expected, and ask a real API server; helm is built if missing.
+	$(GO) test -count=1 ./test/chart
+	$(GO) test -count=1 -run 'APIServerTakesTheChart|Policy' ./test/integration
 
 .PHONY: clean
 clean: ## Remove what was built here; caches outside the repository stay.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rebootd/rebootd/pkg/agent"
 	"github.com/rebootd/rebootd/pkg/gate"
+	"github.com/rebootd/rebootd/pkg/pause"
 	"github.com/rebootd/rebootd/pkg/plan"
 	"github.com/rebootd/rebootd/test/fleet/sim"
 )
@@ -25,20 +26,20 @@ func pausable(t *testing.T) *sim.Machine {
 }
 
 // pause writes the ConfigMap as a person would.
-func pause(m *sim.Machine, pairs ...string) {
+func pauseBy(m *sim.Machine, pairs ...string) {
 	m.T.Helper()
 	data := map[string]string{}
 	for i := 0; i < len(pairs); i += 2 {
 		data[pairs[i]] = pairs[i+1]
 	}
-	if err := m.Server.Create(nil, sim.ConfigMapKind, sim.ConfigMap(gate.ControlName, data)); err != nil {
+	if err := m.Server.Create(nil, sim.ConfigMapKind, sim.ConfigMap(pause.ConfigMap, data)); err != nil {
 		m.T.Error(err)
 	}
 }
 
 func resume(m *sim.Machine) {
 	m.T.Helper()
-	if err := m.Server.Remove(nil, sim.ConfigMapKind, gate.ControlName, nil); err != nil {
+	if err := m.Server.Remove(nil, sim.ConfigMapKind, pause.ConfigMap, nil); err != nil {
 		m.T.Error(err)
 	}
 }
@@ -59,7 +60,7 @@ func says(m *sim.Machine, reason plan.Reason, texts ...string) func() bool {
 func TestPause(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {
 		m := pausable(t)
-		pause(m, "paused", "true", "reason", "black friday")
+		pauseBy(m, "paused", "true", "reason", "black friday")
 		go m.Live(ctx)
 		m.Until("paused", time.Minute, says(m, plan.Paused, "black friday", "kubectl delete configmap -n ns rebootd-control"))
 		m.Pass(time.Minute)
@@ -84,7 +85,7 @@ func TestPauseUntil(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {
 		m := pausable(t)
 		end := time.Now().Add(90*time.Minute + 7*time.Second).Truncate(time.Second)
-		pause(m, "paused", "true", "until", end.Format(time.RFC3339))
+		pauseBy(m, "paused", "true", "until", end.Format(time.RFC3339))
 		go m.Live(ctx)
 		m.Pass(time.Until(end) - time.Second)
 		if c := m.Told(); c.Reason != string(plan.Paused) || m.Lease() != nil {
@@ -99,7 +100,7 @@ func TestPauseUntil(t *testing.T) {
 func TestPauseUnreadable(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {
 		m := pausable(t)
-		pause(m, "paused", "yes")
+		pauseBy(m, "paused", "yes")
 		go m.Live(ctx)
 		m.Pass(3 * time.Hour)
 		if !says(m, plan.GateError, "ConfigMap ns/rebootd-control", "key paused", `"true" or "false"`)() || m.Lease() != nil || m.Commands > 0 {
@@ -118,13 +119,13 @@ func TestPauseWhileDraining(t *testing.T) {
 		m.Policy.DrainTimeout = 0
 		go m.Live(ctx)
 		m.Until("draining", time.Minute, func() bool { return m.Draining == 1 })
-		pause(m, "paused", "true")
+		pauseBy(m, "paused", "true")
 		m.Until("stopped", time.Second, func() bool { return m.Draining == 0 && says(m, plan.Paused)() })
 		m.Pass(time.Minute)
 		resume(m)
 		m.Until("draining again", time.Second, func() bool { return m.Draining == 1 })
 		m.Pass(time.Minute)
-		pause(m, "paused", "true")
+		pauseBy(m, "paused", "true")
 		m.Until("back in service", 6*time.Minute, func() bool { return !m.Node().Spec.Unschedulable && m.Lease() == nil })
 		m.Pass(24 * time.Hour)
 		if c := m.Told(); c.Reason != string(plan.Paused) || m.Commands > 0 || m.Node().Spec.Unschedulable {
@@ -160,7 +161,7 @@ func TestPauseBehindTheWatch(t *testing.T) {
 				go m.Live(ctx)
 				m.Until("delayed", time.Minute, says(m, map[bool]plan.Reason{true: plan.SlotTaken, false: plan.Draining}[m.Policy.DrainDelay > 0], "delay of 10m0s"))
 				lag.Store("", true)
-				pause(m, "paused", "true")
+				pauseBy(m, "paused", "true")
 				cordoned := m.Node().Spec.Unschedulable
 				m.Pass(time.Hour)
 				if !says(m, plan.Paused)() || m.Commands > 0 || m.Node().Spec.Unschedulable != cordoned {

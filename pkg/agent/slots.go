@@ -119,7 +119,7 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	a.Tell.Metrics.Orphans(orphans(held))
 	a.noteStranger(n, held)
 	mine, _, ok := lock.Mine(held, n.Name, n.UID)
-	seen := plan.Slot{Held: ok, Name: mine.Name, LeaseUID: string(mine.UID)}
+	seen := plan.Slot{Held: ok, Name: mine.Name, LeaseUID: string(mine.UID), Taken: mine.Created}
 	switch o.Record.Phase {
 	case plan.Drain, plan.Rebooting:
 		seen = a.certain(ctx, seen, o.Record)

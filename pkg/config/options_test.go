@@ -195,6 +195,10 @@ func TestAccepted(t *testing.T) {
 		{"--log-level=debug", func(c *Config) { c.LogLevel = "debug" }},
 		{"--log-format=json", func(c *Config) { c.LogFormat = "json" }},
 		{"--metrics-host=::1", func(c *Config) { c.MetricsHost = "::1" }},
+		{"--prefer-no-schedule-taint=weave.works/kured-node-reboot", func(c *Config) { c.PreferNoScheduleTaint = "weave.works/kured-node-reboot" }},
+		{"--prefer-no-schedule-taint=rebootd.io/reboot-required:PreferNoSchedule", func(c *Config) { c.PreferNoScheduleTaint = "rebootd.io/reboot-required" }},
+		{"--health-port=8081", func(c *Config) { c.HealthPort = 8081 }},
+		{"--web-config-file=testdata/web.yaml", func(c *Config) { c.WebConfigFile = "testdata/web.yaml" }},
 		{"--metrics-port=0", func(c *Config) { c.MetricsPort = 0 }},
 	} {
 		t.Run(tt.arg, func(t *testing.T) {
@@ -264,6 +268,12 @@ func TestRefused(t *testing.T) {
 		{"--reboot-days=", `--reboot-days: "" is not allowed: at least one day`},
 		{"--reboot-days=mo,7", `--reboot-days: "mo,7" is not allowed: at least one day`},
 		{"--start-time=24:00", `--start-time: "24:00" is not allowed: a time of day`},
+		{"--prefer-no-schedule-taint=a=b:NoSchedule", `--prefer-no-schedule-taint: "a=b:NoSchedule" is not allowed: a key such as rebootd.io/reboot-required`},
+		{"--prefer-no-schedule-taint=:PreferNoSchedule", `--prefer-no-schedule-taint: ":PreferNoSchedule" is not allowed: a key such as`},
+		{"--web-config-file=testdata/none.yaml", `--web-config-file: "testdata/none.yaml" is not allowed: a web configuration file as Prometheus' exporters take it: open`},
+		{"--web-config-file=testdata/help.txt", `--web-config-file: "testdata/help.txt" is not allowed: a web configuration file as`},
+		{"--health-port=8080", "--health-port: is --metrics-port already"},
+		{"--health-port=65536", `--health-port: "65536" is not allowed: a whole number from 0 to 65535`},
 		{"--metrics-port=65536", `--metrics-port: "65536" is not allowed: a whole number from 0 to 65535`},
 		{"--lock-group=a.b", `--lock-group: "a.b" is not allowed: 1 to 40`},
 		{"--lock-group=" + strings.Repeat("a", 41), `--lock-group: "aaaa`},

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/kballard/go-shellquote"
-	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -123,7 +122,7 @@ func signal(to *int) value {
 		n, err := strconv.Atoi(s)
 		if err != nil {
 			name := "SIG" + strings.TrimPrefix(strings.ToUpper(s), "SIG")
-			n = int(unix.SignalNum(name))
+			n = signalNumber(name)
 			if offset, ok := strings.CutPrefix(name, "SIGRTMIN"); ok {
 				n = offsetFrom(realTime, offset, '+')
 			} else if offset, ok := strings.CutPrefix(name, "SIGRTMAX"); ok {

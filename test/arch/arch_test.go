@@ -50,7 +50,7 @@ func TestPartsDontReachSideways(t *testing.T) {
 		"pkg/lock":        {"pkg/mirror"},
 		"pkg/node":        {"pkg/mirror", "pkg/plan"},
 		"pkg/fleet":       {"pkg/plan"},
-		"pkg/gate":        {"pkg/mirror", "pkg/plan", "pkg/schedule"},
+		"pkg/gate":        {"pkg/mirror", "pkg/pause", "pkg/plan", "pkg/schedule"},
 		"pkg/config":      {"pkg/remote", "pkg/schedule", "pkg/tell/notify"},
 		"pkg/tell":        {"pkg/plan", "pkg/tell/notify"},
 		"pkg/tell/notify": {"pkg/plan"},
@@ -67,6 +67,72 @@ func TestPartsDontReachSideways(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The plugin's views are computed from values; its text is made from views; only its commands know both and the API server.
+func TestPluginIsLayered(t *testing.T) {
+	const plugin = "cmd/kubectl-reboot/internal/"
+	allowed := map[string][]string{
+		"view":    {"pkg/circuit", "pkg/config", "pkg/fleet", "pkg/lock", "pkg/node", "pkg/pause", "pkg/plan"},
+		"show":    {plugin + "view", "pkg/plan", "pkg/tell"},
+		"cluster": {plugin + "view", "pkg/circuit", "pkg/lock", "pkg/pause"},
+		"cli":     {plugin + "view", plugin + "show", plugin + "cluster", "pkg/circuit", "pkg/lock", "pkg/node", "pkg/plan"},
+	}
+	outside := []string{"context", "os", "os/exec", "net", "net/http", "io/fs", "k8s.io/client-go", "k8s.io/cli-runtime", "k8s.io/kubectl", "github.com/spf13"}
+	seen := 0
+	for _, p := range packages(t) {
+		name, ours := strings.CutPrefix(p.ImportPath, module+plugin)
+		if !ours {
+			continue
+		}
+		seen++
+		for _, i := range p.Imports {
+			if other, ours := strings.CutPrefix(i, module); ours && !slices.Contains(allowed[name], other) {
+				t.Errorf("%s imports %s", p.ImportPath, other)
+			}
+			reaches := slices.ContainsFunc(outside, func(o string) bool { return i == o || strings.HasPrefix(i, o+"/") })
+			if reaches && (name == "view" || name == "show") {
+				t.Errorf("%s imports %s, which may reach the outside", p.ImportPath, i)
+			}
+		}
+	}
+	if seen != len(allowed) {
+		t.Fatalf("found %d packages of the plugin, not %d", seen, len(allowed))
+	}
+}
+
+// What kubectl plugins are made of stays out of the agent, but for what kubectl's drain library brings along.
+func TestPluginStaysOutOfTheAgent(t *testing.T) {
+	cli := []string{"github.com/spf13/", "k8s.io/cli-runtime/", "k8s.io/kubectl/pkg/cmd/", "golang.org/x/term", module + "cmd/"}
+	mayUse := module + "cmd/kubectl-reboot"
+	for _, p := range packages(t) {
+		if strings.HasPrefix(p.ImportPath, mayUse) || strings.HasPrefix(p.ImportPath, module+"test/") {
+			continue
+		}
+		for _, i := range p.Imports {
+			if slices.ContainsFunc(cli, func(c string) bool { return strings.HasPrefix(i, c) }) {
+				t.Errorf("%s imports %s, which is for the plugin", p.ImportPath, i)
+			}
+		}
+	}
+	agent, drain := dependencies(t, "./cmd/rebootd"), dependencies(t, "k8s.io/kubectl/pkg/drain")
+	for _, d := range agent {
+		fromCLI := slices.ContainsFunc(cli[:4], func(c string) bool { return strings.HasPrefix(d, c) })
+		if strings.HasPrefix(d, mayUse) || fromCLI && !slices.Contains(drain, d) {
+			t.Errorf("the agent depends on %s", d)
+		}
+	}
+}
+
+func dependencies(t *testing.T, of string) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", of)
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(out))
 }
 
 func TestPlanAndScheduleArePure(t *testing.T) {

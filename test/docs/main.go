@@ -1,15 +1,18 @@
-// Command docs writes the parts of docs/ that are made from the code: the options, the reasons and the metrics. With
-// -check it writes nothing and fails if one is out of date.
+// Command docs writes the parts of docs/ that are made from the code: the options, the reasons, the metrics, and what the plugin's
+// golden files show. With -check it writes nothing and fails if one is out of date.
 package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -44,12 +47,22 @@ func run(check bool) error {
 		return err
 	}
 	pages := []struct{ file, text string }{
-		{"docs/options.md", "# Options\n\n" + config.Markdown()},
+		{"docs/configuration.md", "# Configuration\n\n" + config.Markdown()},
 		{"docs/reasons.md", reasons},
 		{"docs/metrics.md", metrics},
 	}
+	for i := range pages {
+		pages[i].text = "<!-- Made from the code by `make docs`. -->\n\n" + pages[i].text
+	}
+	for _, page := range []string{"README.md", "docs/plugin.md"} {
+		text, err := included(page)
+		if err != nil {
+			return err
+		}
+		pages = append(pages, struct{ file, text string }{page, text})
+	}
 	for _, p := range pages {
-		text := []byte("<!-- Made from the code by `make docs`. -->\n\n" + p.text)
+		text := []byte(p.text)
 		old, err := os.ReadFile(p.file)
 		switch {
 		case err == nil && bytes.Equal(old, text):
@@ -62,6 +75,29 @@ func run(check bool) error {
 		}
 	}
 	return nil
+}
+
+// included is a page with what stands between its marks taken anew from the files that they name.
+func included(page string) (string, error) {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return "", err
+	}
+	mark := regexp.MustCompile(`(?s)(<!-- from (\S+) -->\n).*?(<!-- end -->)`)
+	var failed error
+	out := mark.ReplaceAllStringFunc(string(text), func(part string) string {
+		m := mark.FindStringSubmatch(part)
+		content, err := os.ReadFile(m[2])
+		if err != nil {
+			failed = fmt.Errorf("%s: %w", page, err)
+		}
+		body := strings.TrimSpace(string(content))
+		if !strings.HasSuffix(m[2], ".md") {
+			body = "```console\n" + body + "\n```"
+		}
+		return m[1] + "\n" + body + "\n\n" + m[3]
+	})
+	return out, failed
 }
 
 // reasons lists the reasons that the code gives today, with the meaning that stands at each constant.
@@ -123,17 +159,13 @@ func source() (string, error) {
 
 // metrics lists what an agent serves besides the Go runtime's and the process's own.
 func metrics() (string, error) {
-	reg := prometheus.NewRegistry()
-	m := tell.NewMetrics(reg, "node", "version")
-	m.Looked(plan.Observation{Wanted: plan.Wanted{Answer: plan.Yes, By: []string{"file"}}}, time.Unix(0, 0))
-	t := tell.Teller{Metrics: m}
-	t.Measure(plan.Required, plan.WaitingForSlot)
-	families, err := reg.Gather()
+	families, err := sample()
 	if err != nil {
 		return "", err
 	}
 	var b strings.Builder
-	b.WriteString("# Metrics\n\nServed on `/metrics` of port 8080 (`--metrics-port`), beside those of the Go runtime and the process.\n\n" +
+	b.WriteString("# Metrics\n\nServed on `/metrics` of port 8080 (`--metrics-port`), beside those of the Go runtime and the process. Every one has the label `node`. " +
+		"How to scrape them, alert on them and look at them: [monitoring](monitoring.md).\n\n" +
 		"| metric | type | labels | meaning |\n|---|---|---|---|\n")
 	for _, f := range families {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.GetName(), strings.ToLower(f.GetType().String()), labels(f), f.GetHelp())
@@ -141,10 +173,35 @@ func metrics() (string, error) {
 	return b.String(), nil
 }
 
+// sample is every metric that there is: those of a node that is out and has everything that can be measured.
+func sample() ([]*dto.MetricFamily, error) {
+	reg := prometheus.NewRegistry()
+	m := tell.NewMetrics(reg, "node", "version")
+	now := time.Unix(1, 0)
+	m.Windows(func(time.Time) tell.Opening { return tell.Opening{Opens: now, Closes: now} })
+	m.Configured([]tell.Option{{Name: "concurrency", Value: "2", Source: "--concurrency"}})
+	m.Looked(plan.Observation{
+		Node: plan.Node{Exists: true}, Wanted: plan.Wanted{Answer: plan.Yes, By: []string{"file"}},
+		Record: plan.Record{History: []plan.Reboot{{In: now}}, BackOff: &plan.BackOff{Reason: plan.DrainTimedOut}},
+		Gates:  []plan.Verdict{{Gate: "hold", Reason: plan.GateError}},
+	}, now)
+	if resp, err := m.Requests(nowhere{}).RoundTrip(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/api/v1/nodes"}}); err == nil {
+		resp.Body.Close()
+	}
+	(&tell.Teller{Metrics: m}).Measure(plan.Required, plan.WaitingForSlot)
+	return reg.Gather()
+}
+
+type nowhere struct{}
+
+func (nowhere) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("nowhere") }
+
 func labels(f *dto.MetricFamily) string {
 	var names []string
 	for _, l := range f.GetMetric()[0].GetLabel() {
-		names = append(names, "`"+l.GetName()+"`")
+		if l.GetName() != "node" {
+			names = append(names, "`"+l.GetName()+"`")
+		}
 	}
 	return strings.Join(names, " ")
 }

@@ -7,7 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/rebootd/rebootd/pkg/agent"
-	"github.com/rebootd/rebootd/pkg/gate"
+	"github.com/rebootd/rebootd/pkg/pause"
 	"github.com/rebootd/rebootd/pkg/plan"
 	"github.com/rebootd/rebootd/test/fleet/sim"
 )
@@ -18,7 +18,7 @@ func (w *world) pause(*box) {
 		return
 	}
 	word := []string{"true", "true", "perhaps"}[w.chance.IntN(3)]
-	if w.server.Create(nil, sim.ConfigMapKind, sim.ConfigMap(gate.ControlName, map[string]string{"paused": word})) != nil {
+	if w.server.Create(nil, sim.ConfigMapKind, sim.ConfigMap(pause.ConfigMap, map[string]string{"paused": word})) != nil {
 		return // it is paused
 	}
 	w.tell("world", "an operator pauses the cluster: paused=%s", word)
@@ -29,7 +29,7 @@ func (w *world) resume(*box) {
 	if w.isPaused() {
 		w.tell("world", "an operator ends the pause")
 		w.setPaused(false)
-		_ = w.server.Remove(nil, sim.ConfigMapKind, gate.ControlName, nil)
+		_ = w.server.Remove(nil, sim.ConfigMapKind, pause.ConfigMap, nil)
 	}
 }
 

@@ -155,7 +155,7 @@ func parseCall(r *http.Request) call {
 	case len(parts) > 3 && parts[0] == "apis":
 		c.group, parts = parts[1], parts[3:]
 	default:
-		return call{verb: r.Method, resource: r.URL.Path}
+		return call{verb: strings.ToLower(r.Method), resource: r.URL.Path}
 	}
 	if len(parts) > 2 && parts[0] == "namespaces" {
 		c.namespace, parts = parts[1], parts[2:]

@@ -1,0 +1,260 @@
+// Package cluster reads what the views need, and writes what people decide. It needs nothing but the API server.
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/rebootd/rebootd/cmd/kubectl-reboot/internal/view"
+	"github.com/rebootd/rebootd/pkg/circuit"
+	"github.com/rebootd/rebootd/pkg/lock"
+	"github.com/rebootd/rebootd/pkg/pause"
+)
+
+const (
+	// pageSize bounds one answer: a Node is some ten kilobytes.
+	pageSize = 500
+	// appLabel is on the agents' DaemonSet and pods.
+	appLabel = "app.kubernetes.io/name"
+	app      = "rebootd"
+	// defaultNamespace is where the manifests put the agents.
+	defaultNamespace = "rebootd"
+)
+
+// Client reads and writes one cluster.
+type Client struct {
+	Kube kubernetes.Interface
+	// Namespace is the agents'; empty: it is looked for.
+	Namespace string
+	Now       func() time.Time
+}
+
+// ForbiddenError is a right that the user doesn't have.
+type ForbiddenError struct {
+	Verb, Resource string
+	// Where is " in namespace x", " in all namespaces" or empty.
+	Where string
+}
+
+func (f *ForbiddenError) Error() string {
+	return fmt.Sprintf("you may not %s %s%s", f.Verb, f.Resource, f.Where)
+}
+
+// explain makes a refusal by RBAC one clause that names verb and resource; other errors stay as they are.
+func explain(err error, verb, resource, where string) error {
+	// Admission refuses with the same code; then its own words say more.
+	if apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot "+verb+" resource") {
+		return &ForbiddenError{Verb: verb, Resource: resource, Where: where}
+	}
+	return err
+}
+
+func inNamespace(ns string) string { return " in namespace " + ns }
+
+// pages calls list until there are no more pages.
+func pages(list func(o metav1.ListOptions) (string, error)) error {
+	o := metav1.ListOptions{Limit: pageSize}
+	for {
+		next, err := list(o)
+		if err != nil || next == "" {
+			return err
+		}
+		o.Continue = next
+	}
+}
+
+// Read reads all there is to show. An error is one about the Nodes, without which there is nothing to show, or about the
+// namespace; what else can't be read is in Unread.
+func (c *Client) Read(ctx context.Context, events bool) (view.Facts, error) {
+	f := view.Facts{Now: c.Now()}
+	sets, everywhere := c.daemonSets(ctx, metav1.NamespaceAll)
+	var err error
+	if f.Namespace, err = c.namespace(sets); err != nil {
+		return f, err
+	}
+	if everywhere != nil {
+		f.Unread = append(f.Unread, view.Unread{What: view.OtherKured, Why: everywhere.Error()})
+		if sets, err = c.daemonSets(ctx, f.Namespace); err != nil {
+			f.Unread = append(f.Unread, view.Unread{What: view.Agents, Why: err.Error()})
+		}
+	}
+	for i := range sets {
+		if d := &sets[i]; d.Labels[appLabel] == app && d.Namespace == f.Namespace {
+			f.Agents = append(f.Agents, *d)
+		} else if isKured(d) && f.Kured == nil {
+			f.Kured = d
+		}
+	}
+	r := reader{Client: c, ctx: ctx, f: &f}
+	var nodesErr error
+	r.Go(func() { f.Nodes, nodesErr = c.nodes(ctx) })
+	r.source(view.Leases, r.leases)
+	r.source(view.Pods, r.pods)
+	r.source(view.Control, func() error { return r.configMap(pause.ConfigMap, &f.Control) })
+	r.source(view.Circuit, func() error { return r.configMap(circuit.Name, &f.Circuit) })
+	if events {
+		r.source(view.Events, r.events)
+	}
+	r.Wait()
+	if err := ctx.Err(); err != nil {
+		return f, err
+	}
+	slices.SortFunc(f.Unread, func(a, b view.Unread) int { return strings.Compare(string(a.What), string(b.What)) })
+	return f, nodesErr
+}
+
+func isKured(d *appsv1.DaemonSet) bool {
+	_, locked := d.Annotations["weave.works/kured-node-lock"]
+	return locked || d.Name == "kured" || d.Labels[appLabel] == "kured"
+}
+
+// namespace is the agents': the one that was given, or that their DaemonSet is in.
+func (c *Client) namespace(sets []appsv1.DaemonSet) (string, error) {
+	if c.Namespace != "" {
+		return c.Namespace, nil
+	}
+	var found []string
+	for _, d := range sets {
+		if d.Labels[appLabel] == app && !slices.Contains(found, d.Namespace) {
+			found = append(found, d.Namespace)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return defaultNamespace, nil
+	case 1:
+		return found[0], nil
+	}
+	return "", fmt.Errorf("rebootd runs in several namespaces (%s): say which with --namespace", strings.Join(found, ", "))
+}
+
+// FindNamespace is the agents' namespace.
+func (c *Client) FindNamespace(ctx context.Context) (string, error) {
+	if c.Namespace != "" {
+		return c.Namespace, nil
+	}
+	sets, err := c.daemonSets(ctx, metav1.NamespaceAll)
+	if err != nil && ctx.Err() != nil {
+		return "", err
+	}
+	return c.namespace(sets) // where they may not be listed, it is the default
+}
+
+func (c *Client) daemonSets(ctx context.Context, namespace string) ([]appsv1.DaemonSet, error) {
+	where := " in all namespaces"
+	if namespace != metav1.NamespaceAll {
+		where = inNamespace(namespace)
+	}
+	var all []appsv1.DaemonSet
+	err := pages(func(o metav1.ListOptions) (string, error) {
+		list, err := c.Kube.AppsV1().DaemonSets(namespace).List(ctx, o)
+		if err != nil {
+			return "", explain(err, "list", "daemonsets.apps", where)
+		}
+		all = append(all, list.Items...)
+		return list.Continue, nil
+	})
+	return all, err
+}
+
+// Nodes lists those that the selector matches.
+func (c *Client) Nodes(ctx context.Context, selector string) ([]corev1.Node, error) {
+	var all []corev1.Node
+	err := pages(func(o metav1.ListOptions) (string, error) {
+		o.LabelSelector = selector
+		list, err := c.Kube.CoreV1().Nodes().List(ctx, o)
+		if err != nil {
+			return "", explain(err, "list", "nodes", "")
+		}
+		for i := range list.Items {
+			list.Items[i].Status.Images, list.Items[i].ManagedFields = nil, nil // most of a Node, and of no use here
+		}
+		all = append(all, list.Items...)
+		return list.Continue, nil
+	})
+	return all, err
+}
+
+func (c *Client) nodes(ctx context.Context) ([]corev1.Node, error) { return c.Nodes(ctx, "") }
+
+// reader reads several things at once.
+type reader struct {
+	*Client
+	sync.WaitGroup
+
+	ctx context.Context
+	f   *view.Facts
+	mu  sync.Mutex
+}
+
+// source reads one thing, and notes why if it can't.
+func (r *reader) source(what view.Source, read func() error) {
+	r.Go(func() {
+		if err := read(); err != nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.f.Unread = append(r.f.Unread, view.Unread{What: what, Why: strings.TrimSuffix(err.Error(), ".")})
+		}
+	})
+}
+
+func (r *reader) leases() error {
+	return pages(func(o metav1.ListOptions) (string, error) {
+		o.LabelSelector = lock.GroupLabel
+		list, err := r.Kube.CoordinationV1().Leases(r.f.Namespace).List(r.ctx, o)
+		if err != nil {
+			return "", explain(err, "list", "leases.coordination.k8s.io", inNamespace(r.f.Namespace))
+		}
+		r.f.Leases = append(r.f.Leases, list.Items...)
+		return list.Continue, nil
+	})
+}
+
+func (r *reader) pods() error {
+	return pages(func(o metav1.ListOptions) (string, error) {
+		o.LabelSelector = appLabel + "=" + app
+		list, err := r.Kube.CoreV1().Pods(r.f.Namespace).List(r.ctx, o)
+		if err != nil {
+			return "", explain(err, "list", "pods", inNamespace(r.f.Namespace))
+		}
+		r.f.Pods = append(r.f.Pods, list.Items...)
+		return list.Continue, nil
+	})
+}
+
+func (r *reader) configMap(name string, to **corev1.ConfigMap) error {
+	m, err := r.Kube.CoreV1().ConfigMaps(r.f.Namespace).Get(r.ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return explain(err, "get", "configmaps", inNamespace(r.f.Namespace))
+	}
+	*to = m
+	return nil
+}
+
+// eventsIn is where Events about Nodes are.
+const eventsIn = "default"
+
+func (r *reader) events() error {
+	return pages(func(o metav1.ListOptions) (string, error) {
+		o.FieldSelector = "involvedObject.kind=Node,source=" + app
+		list, err := r.Kube.CoreV1().Events(eventsIn).List(r.ctx, o)
+		if err != nil {
+			return "", explain(err, "list", "events", inNamespace(eventsIn))
+		}
+		r.f.Events = append(r.f.Events, list.Items...)
+		return list.Continue, nil
+	})
+}
