@@ -15,7 +15,7 @@ func silenceOptions(c *Config) []option {
 			meaning: "Silence the alerts about this node in --alertmanager-url while it is out of service, so that they wake nobody and don't " +
 				"hold the next node back.",
 			example: "true",
-			beside:  []string{"--alertmanager-url=http://alertmanager.monitoring:9093"},
+			beside:  "alertmanager-url=http://alertmanager.monitoring:9093",
 		},
 		{
 			name: "silence-matcher", value: each("matchers", "\n", parseSilence, &c.SilenceMatchers),
@@ -23,13 +23,13 @@ func silenceOptions(c *Config) []option {
 			meaning: "Which alerts --silence-alerts silences: those that all matchers match, in which {{.Node}} is the node's name and {{.IP}} its " +
 				"internal address. Repeatable, for one silence each; in the environment, one on each line.",
 			example: "node=\"{{.Node}}\",cluster=\"west\"",
-			beside:  []string{"--alertmanager-url=http://alertmanager.monitoring:9093", "--silence-alerts"},
+			beside:  "alertmanager-url=http://alertmanager.monitoring:9093\nsilence-alerts=true",
 		},
 		{
 			name: "silence-linger", value: duration(&c.SilenceLinger, 0), def: "2m",
 			meaning: "How long alerts stay silent when the node is back in service: those that are over, and of which Alertmanager doesn't know yet.",
 			example: "5m",
-			beside:  []string{"--alertmanager-url=http://alertmanager.monitoring:9093", "--silence-alerts"},
+			beside:  "alertmanager-url=http://alertmanager.monitoring:9093\nsilence-alerts=true",
 		},
 	}
 }
