@@ -81,10 +81,11 @@ func newCounts() counts {
 		hooks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rebootd_hooks_total", Help: "Tries of hooks, by the point at which they run and by result.",
 		}, []string{"hook", "result"}),
-		notices: vec("rebootd_notifications_total", "Notices to services (--notify-url), by result.", "result"),
-		drain:   histogram("rebootd_drain_duration_seconds", "From the cordon to the end of the drain."),
-		reboot:  histogram("rebootd_reboot_duration_seconds", "From the end of the drain until the agent ran in the new boot."),
-		out:     histogram("rebootd_out_of_service_seconds", "How long this node was out of service for a reboot, from cordon to uncordon."),
+		silences: vec("rebootd_silences_total", "Tries to set, extend or end the silences of this node in Alertmanager (--silence-alerts), by result.", "result"),
+		notices:  vec("rebootd_notifications_total", "Notices to services (--notify-url), by result.", "result"),
+		drain:    histogram("rebootd_drain_duration_seconds", "From the cordon to the end of the drain."),
+		reboot:   histogram("rebootd_reboot_duration_seconds", "From the end of the drain until the agent ran in the new boot."),
+		out:      histogram("rebootd_out_of_service_seconds", "How long this node was out of service for a reboot, from cordon to uncordon."),
 	}
 	for vec, results := range map[*prometheus.CounterVec][]string{
 		c.drains:    {"drained", "forced", "timed_out", "aborted", "interrupted", "failed"},
