@@ -87,6 +87,8 @@ type Wanted struct {
 	// By names who gives this answer: "file /run/reboot-required", "command …", "uptime", "request …". The first
 	// word is one of a few.
 	By []string
+	// Packages are those that want it, where that is known. The message names the first of them.
+	Packages []string
 	// Now is whether it is a request that goes past the gates that are Skippable.
 	Now bool
 	// At is when the question was asked that this answers. Zero: at this very look.
