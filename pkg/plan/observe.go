@@ -109,7 +109,7 @@ type Verdict struct {
 	Everyone bool
 	// Costly is true for a gate that is asked only under the slot.
 	Costly bool
-	// Skippable is true for a gate that a request-now goes past: windows and alerts, but never pauses, holds and budgets.
+	// Skippable is true for a gate that a request-now goes past: windows and alerts, but never freezes, pauses, holds and budgets.
 	Skippable bool
 	// Until is when to look again though nothing has changed: then it may open by itself. Zero: not known.
 	Until time.Time
