@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -117,7 +118,12 @@ func (b *box) parts(p *sim.Process, parts *agent.Parts) {
 	p.Client.Forget()
 	p.Client.Due = b.due(p.Number)
 	stale := newChance(b.w.seed, fmt.Sprintf("stale %s %d", b.Name, p.Number))
-	p.Client.Stale = func() time.Duration { return stale.between(0, b.w.stale) }
+	var mu sync.Mutex // several watches list at the same time
+	p.Client.Stale = func() time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return stale.between(0, b.w.stale)
+	}
 	if b.w.percent > 0 {
 		b.share(parts)
 	}
