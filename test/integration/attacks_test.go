@@ -126,7 +126,7 @@ func (a *attacks) taint() error {
 		if n, err = a.as.CoreV1().Nodes().Get(a.t.Context(), a.mine.name, metav1.GetOptions{}); err != nil {
 			return err
 		}
-		taints := append(n.Spec.Taints, corev1.Taint{Key: "rebootd.io/reboot-required", Effect: corev1.TaintEffectPreferNoSchedule})
+		taints := append(slices.Clone(n.Spec.Taints), corev1.Taint{Key: "rebootd.io/reboot-required", Effect: corev1.TaintEffectPreferNoSchedule})
 		patch, _ := json.Marshal(map[string]any{
 			"metadata": map[string]any{"resourceVersion": n.ResourceVersion}, "spec": map[string]any{"taints": taints},
 		})
