@@ -156,7 +156,7 @@ func (f *fleet) kubectl(t *testing.T, args ...string) string {
 
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	within(t, time.Minute, what, ok)
+	within(t, 3*time.Minute, what, ok)
 }
 
 func within(t *testing.T, d time.Duration, what string, ok func() bool) {

@@ -40,8 +40,8 @@ func TestNeverMoreThanAllowed(t *testing.T) {
 				t.Errorf("at most %d were out at once, want %d", most, tt.concurrency)
 			}
 			// It takes a fraction of a second, but not on a machine that is busy with other things. Nobody is waited for, which would
-			// take five.
-			if tt.concurrency == 1 && slices.Min(handed) > 4*time.Second {
+			// take five; so the quickest of several says it.
+			if tt.concurrency == 1 && len(handed) > 2 && slices.Min(handed) > 4*time.Second {
 				t.Errorf("handed over in %v, want less than 4 seconds", handed)
 			}
 		})
