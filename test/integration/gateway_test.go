@@ -120,11 +120,11 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch end {
 	case neverArrives, answerLost:
+		if g.doom != nil {
+			defer g.doom() // also when the client is gone already, which makes the proxy panic
+		}
 		if end == answerLost {
 			g.send(r)
-		}
-		if g.doom != nil {
-			g.doom()
 		}
 		panic(http.ErrAbortHandler) // the connection is closed without a word
 	case refused:
