@@ -177,7 +177,7 @@ For more than one node you are asked to confirm.`,
 	}
 	ch := newChange(cmd)
 	which.addFlag(cmd)
-	cmd.Flags().BoolVar(&now, "now", false, "Go past maintenance windows, freezes and alerts.")
+	cmd.Flags().BoolVar(&now, "now", false, "Go past maintenance windows and alerts.")
 	cmd.Flags().StringVar(&reason, "reason", "", "Why, for other people to read.")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "Don't ask.")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

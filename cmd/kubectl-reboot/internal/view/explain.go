@@ -105,10 +105,12 @@ func advice(n Node, s *Status) []Advice {
 func unblock(n Node) (Advice, bool) {
 	now := "kubectl reboot node " + n.Name + " --now"
 	switch plan.Reason(n.Reason) {
-	case plan.OutsideWindow, plan.Frozen:
+	case plan.OutsideWindow:
 		return Advice{"It goes when the window opens. A request-now goes past windows.", now}, true
-	case plan.BlockedByAlert, plan.BlockedByQuery:
+	case plan.BlockedByAlert:
 		return Advice{"It goes when that has ended. A request-now goes past alerts.", now}, true
+	case plan.Frozen, plan.BlockedByQuery:
+		return Advice{"It goes when that has ended. A request-now doesn't go past it.", ""}, true
 	case plan.BackingOff:
 		return Advice{"To try at once, remove the cause and begin its record afresh.", "kubectl annotate node " + n.Name + " rebootd.io/state-"}, true
 	case plan.BlockedByPDB, plan.DrainTimedOut:

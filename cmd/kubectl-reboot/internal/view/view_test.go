@@ -315,3 +315,15 @@ func TestNotesAreFew(t *testing.T) {
 		t.Errorf("%d notes:\n%s", len(s.Notes), strings.Join(s.Notes, "\n"))
 	}
 }
+
+// What goes past nothing isn't offered as the way out.
+func TestAdviceAboutNow(t *testing.T) {
+	for reason, want := range map[plan.Reason]bool{
+		plan.OutsideWindow: true, plan.BlockedByAlert: true, plan.Frozen: false, plan.BlockedByQuery: false,
+	} {
+		a, ok := unblock(Node{Name: "n", Reason: string(reason)})
+		if offered := strings.Contains(a.Command, "--now"); !ok || offered != want {
+			t.Errorf("%s: %+v, want --now: %v", reason, a, want)
+		}
+	}
+}
