@@ -145,6 +145,20 @@ func (e *Env) annotate(ctx context.Context, c *cluster.Client, ch *change, which
 	return nil
 }
 
+// annotates makes the command one that changes annotations of the nodes that it is given.
+func (e *Env) annotates(cmd *cobra.Command, how func(context.Context, *cluster.Client) annotate) {
+	var which choice
+	ch := newChange(cmd)
+	which.addFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := e.start(cmd, ch, &which, args)
+		if err != nil {
+			return err
+		}
+		return e.annotate(cmd.Context(), c, ch, which, how(cmd.Context(), c))
+	}
+}
+
 // start checks what all of them are given, and connects.
 func (e *Env) start(cmd *cobra.Command, ch *change, which *choice, args []string) (*cluster.Client, error) {
 	if which != nil {
@@ -159,7 +173,6 @@ func (e *Env) start(cmd *cobra.Command, ch *change, which *choice, args []string
 }
 
 func (e *Env) node() *cobra.Command {
-	var which choice
 	var now, yes bool
 	var reason string
 	cmd := &cobra.Command{
@@ -175,23 +188,16 @@ For more than one node you are asked to confirm.`,
   kubectl reboot node worker-1 --now --dry-run=server`,
 		ValidArgsFunction: e.completeNodes,
 	}
-	ch := newChange(cmd)
-	which.addFlag(cmd)
 	cmd.Flags().BoolVar(&now, "now", false, "Go past maintenance windows and alerts.")
 	cmd.Flags().StringVar(&reason, "reason", "", "Why, for other people to read.")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "Don't ask.")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ctx := cmd.Context()
-		c, err := e.start(cmd, ch, &which, args)
-		if err != nil {
-			return err
-		}
+	e.annotates(cmd, func(ctx context.Context, c *cluster.Client) annotate {
 		key, operation := node.RequestAnnotation, "reboot requested"
 		if now {
 			key, operation = node.RequestNowAnnotation, "reboot requested, past windows and alerts"
 		}
 		user := ""
-		return e.annotate(ctx, c, ch, which, annotate{
+		return annotate{
 			operation: operation,
 			before: func(n *corev1.Node, r plan.Record) map[string]any {
 				if user == "" {
@@ -210,8 +216,8 @@ For more than one node you are asked to confirm.`,
 				}
 				return e.confirm(ctx, yes, question)
 			},
-		})
-	}
+		}
+	})
 	return cmd
 }
 
@@ -238,7 +244,6 @@ func names(nodes []*corev1.Node) string {
 }
 
 func (e *Env) cancel() *cobra.Command {
-	var which choice
 	cmd := &cobra.Command{
 		Use:   "cancel NAME...",
 		Short: "Take back a request for a reboot",
@@ -247,14 +252,8 @@ the same. What else asks for a reboot, a file for example, goes on asking.`,
 		Example:           `  kubectl reboot cancel worker-1`,
 		ValidArgsFunction: e.completeNodes,
 	}
-	ch := newChange(cmd)
-	which.addFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := e.start(cmd, ch, &which, args)
-		if err != nil {
-			return err
-		}
-		return e.annotate(cmd.Context(), c, ch, which, annotate{
+	e.annotates(cmd, func(_ context.Context, _ *cluster.Client) annotate {
+		return annotate{
 			operation: "request cancelled", nothing: "carries no request",
 			before: func(n *corev1.Node, r plan.Record) map[string]any {
 				gone := map[string]any{}
@@ -269,8 +268,8 @@ the same. What else asks for a reboot, a file for example, goes on asking.`,
 				e.warnStill(n, r)
 				return gone
 			},
-		})
-	}
+		}
+	})
 	return cmd
 }
 
@@ -291,7 +290,6 @@ func (e *Env) warnStill(n *corev1.Node, r plan.Record) {
 }
 
 func (e *Env) hold() *cobra.Command {
-	var which choice
 	var reason string
 	cmd := &cobra.Command{
 		Use:   "hold NAME...",
@@ -301,47 +299,34 @@ command has run reboots all the same.`,
 		Example:           `  kubectl reboot hold worker-1 --reason="rebuilding the index"`,
 		ValidArgsFunction: e.completeNodes,
 	}
-	ch := newChange(cmd)
-	which.addFlag(cmd)
 	cmd.Flags().StringVar(&reason, "reason", "", "Why, for other people to read.")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := e.start(cmd, ch, &which, args)
-		if err != nil {
-			return err
-		}
+	e.annotates(cmd, func(ctx context.Context, c *cluster.Client) annotate {
 		by := ""
-		return e.annotate(cmd.Context(), c, ch, which, annotate{
+		return annotate{
 			operation: "held",
 			before: func(n *corev1.Node, r plan.Record) map[string]any {
 				if by == "" {
-					by = e.user(cmd.Context(), c)
+					by = e.user(ctx, c)
 				}
 				if r.Phase == plan.Rebooting {
 					e.warn("node %s is rebooting already", n.Name)
 				}
 				return map[string]any{node.HoldAnnotation: holdText(reason, by)}
 			},
-		})
-	}
+		}
+	})
 	return cmd
 }
 
 func (e *Env) unhold() *cobra.Command {
-	var which choice
 	cmd := &cobra.Command{
 		Use:               "unhold NAME...",
 		Short:             "Let held nodes go",
 		Example:           `  kubectl reboot unhold worker-1`,
 		ValidArgsFunction: e.completeNodes,
 	}
-	ch := newChange(cmd)
-	which.addFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := e.start(cmd, ch, &which, args)
-		if err != nil {
-			return err
-		}
-		return e.annotate(cmd.Context(), c, ch, which, annotate{
+	e.annotates(cmd, func(_ context.Context, _ *cluster.Client) annotate {
+		return annotate{
 			operation: "let go", nothing: "not on hold",
 			before: func(n *corev1.Node, _ plan.Record) map[string]any {
 				if _, held := n.Annotations[node.HoldAnnotation]; !held {
@@ -349,7 +334,7 @@ func (e *Env) unhold() *cobra.Command {
 				}
 				return map[string]any{node.HoldAnnotation: nil}
 			},
-		})
-	}
+		}
+	})
 	return cmd
 }
