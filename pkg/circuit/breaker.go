@@ -9,7 +9,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/rebootd/rebootd/pkg/mirror"
@@ -38,18 +37,7 @@ type Breaker struct {
 // Source lists and watches the one ConfigMap.
 func (b *Breaker) Source() mirror.Source {
 	only := fields.OneTermEqualSelector("metadata.name", Name).String()
-	return mirror.Source{
-		List: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.FieldSelector = only
-			list, err := b.ConfigMaps.List(ctx, o)
-			return list, b.explain("list", err)
-		},
-		Watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.FieldSelector = only
-			w, err := b.ConfigMaps.Watch(ctx, o)
-			return w, b.explain("watch", err)
-		},
-	}
+	return mirror.Select(b.ConfigMaps, mirror.Selectors{Fields: only}, b.explain)
 }
 
 // Why says why nobody may reboot: one sentence, empty if the circuit is closed. An error: that can't be known.

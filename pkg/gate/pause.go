@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -9,23 +8,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/rebootd/rebootd/pkg/mirror"
 	"github.com/rebootd/rebootd/pkg/pause"
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// ConfigMaps is the client: client-go's typed one for the agents' namespace fits.
-type ConfigMaps interface {
-	List(ctx context.Context, o metav1.ListOptions) (*corev1.ConfigMapList, error)
-	Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error)
-}
-
 // Pause is closed while a person says so for the whole cluster, by the ConfigMap rebootd-control.
 type Pause struct {
-	ConfigMaps ConfigMaps
+	// ConfigMaps is the client for the agents' namespace.
+	ConfigMaps mirror.Lister[*corev1.ConfigMapList]
 	Namespace  string
 	Now        func() time.Time
 }
@@ -33,18 +25,7 @@ type Pause struct {
 // Source lists and watches the one ConfigMap.
 func (p Pause) Source() mirror.Source {
 	only := fields.OneTermEqualSelector(metav1.ObjectNameField, pause.ConfigMap).String()
-	return mirror.Source{
-		List: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.FieldSelector = only
-			list, err := p.ConfigMaps.List(ctx, o)
-			return list, p.explain("list", err)
-		},
-		Watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.FieldSelector = only
-			w, err := p.ConfigMaps.Watch(ctx, o)
-			return w, p.explain("watch", err)
-		},
-	}
+	return mirror.Select(p.ConfigMaps, mirror.Selectors{Fields: only}, p.explain)
 }
 
 // Judge reads the ConfigMap. None is no pause.

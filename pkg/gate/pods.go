@@ -2,7 +2,6 @@ package gate
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,8 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/rebootd/rebootd/pkg/mirror"
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -22,11 +19,8 @@ import (
 // doNotDisrupt is Karpenter's annotation: "true", or how long after the pod's start it holds.
 const doNotDisrupt = "karpenter.sh/do-not-disrupt"
 
-// Metadata lists and watches the metadata of pods in all namespaces: client-go's metadata client fits.
-type Metadata interface {
-	List(ctx context.Context, o metav1.ListOptions) (*metav1.PartialObjectMetadataList, error)
-	Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error)
-}
+// Metadata is a client for the metadata of pods in all namespaces.
+type Metadata = mirror.Lister[*metav1.PartialObjectMetadataList]
 
 // Pods is closed while a pod on this node must not be disturbed. All pods count that have not ended, also those that a drain would
 // leave alone, and those that are being deleted: until it is gone, such a pod is putting something away.
@@ -49,18 +43,7 @@ func (p Pods) Source() mirror.Source {
 		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded)),
 		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodFailed)),
 	).String()
-	return mirror.Source{
-		List: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.FieldSelector = only
-			list, err := p.Metadata.List(ctx, o)
-			return list, p.explain("list", err)
-		},
-		Watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.FieldSelector = only
-			w, err := p.Metadata.Watch(ctx, o)
-			return w, p.explain("watch", err)
-		},
-	}
+	return mirror.Select(p.Metadata, mirror.Selectors{Fields: only}, p.explain)
 }
 
 // Judge looks for pods that hold.

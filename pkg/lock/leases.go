@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -78,18 +77,7 @@ type Group struct {
 
 // Source lists and watches the group's Leases.
 func (g *Group) Source() mirror.Source {
-	return mirror.Source{
-		List: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.LabelSelector = g.watched()
-			list, err := g.Leases.List(ctx, o)
-			return list, g.explain("list", err)
-		},
-		Watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.LabelSelector = g.watched()
-			w, err := g.Leases.Watch(ctx, o)
-			return w, g.explain("watch", err)
-		},
-	}
+	return mirror.Select(g.Leases, mirror.Selectors{Labels: g.watched()}, g.explain)
 }
 
 // FromLeases reads the slots that these Leases stand for. A Lease that only looks like one is passed over.

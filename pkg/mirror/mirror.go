@@ -40,11 +40,39 @@ type Object interface {
 	metav1.Object
 }
 
-// Source lists and watches what is mirrored. The typed clients of client-go fit with one closure each.
+// Source lists and watches what is mirrored; see Select.
 type Source struct {
 	List  func(context.Context, metav1.ListOptions) (runtime.Object, error)
 	Watch func(context.Context, metav1.ListOptions) (watch.Interface, error)
 }
+
+// Lister is the part of a client that a source needs: client-go's typed clients and its metadata client fit.
+type Lister[L runtime.Object] interface {
+	List(ctx context.Context, o metav1.ListOptions) (L, error)
+	Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error)
+}
+
+// Select is the source of what a client has that both selectors match. explain says of an error, which may be nil, what was being
+// done: "list" or "watch".
+func Select[L runtime.Object](client Lister[L], only Selectors, explain func(verb string, err error) error) Source {
+	selected := func(o metav1.ListOptions) metav1.ListOptions {
+		o.FieldSelector, o.LabelSelector = only.Fields, only.Labels
+		return o
+	}
+	return Source{
+		List: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			list, err := client.List(ctx, selected(o))
+			return list, explain("list", err)
+		},
+		Watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			w, err := client.Watch(ctx, selected(o))
+			return w, explain("watch", err)
+		},
+	}
+}
+
+// Selectors say which objects; an empty one matches all.
+type Selectors struct{ Fields, Labels string }
 
 // Mirror is a local copy. Its methods may be called from any goroutine. The objects it hands out are shared:
 // nobody may change them.

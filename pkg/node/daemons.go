@@ -11,22 +11,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/rebootd/rebootd/pkg/mirror"
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// Pods is the part of client-go's typed client, for all namespaces, that is needed.
-type Pods interface {
-	List(ctx context.Context, o metav1.ListOptions) (*corev1.PodList, error)
-	Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error)
-}
-
 // Daemons reads the DaemonSets' pods of one node.
 type Daemons struct {
-	Pods     Pods
+	// Pods is the client for all namespaces.
+	Pods     mirror.Lister[*corev1.PodList]
 	NodeName string
 	// Selector is a label selector: other pods don't count. "" means all.
 	Selector string
@@ -34,29 +27,19 @@ type Daemons struct {
 	Self string
 }
 
-func (d *Daemons) options(o metav1.ListOptions) metav1.ListOptions {
-	o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", d.NodeName).String()
-	o.LabelSelector = d.Selector
-	return o
+func (d *Daemons) selectors() mirror.Selectors {
+	return mirror.Selectors{Fields: fields.OneTermEqualSelector("spec.nodeName", d.NodeName).String(), Labels: d.Selector}
 }
 
 // Source lists and watches the node's pods.
 func (d *Daemons) Source() mirror.Source {
-	return mirror.Source{
-		List: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			list, err := d.Pods.List(ctx, d.options(o))
-			return list, explain("list the pods of", d.NodeName, err)
-		},
-		Watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			w, err := d.Pods.Watch(ctx, d.options(o))
-			return w, explain("watch the pods of", d.NodeName, err)
-		},
-	}
+	return mirror.Select(d.Pods, d.selectors(), func(verb string, err error) error { return explain(verb+" the pods of", d.NodeName, err) })
 }
 
 // Read reads them once, consistently.
 func (d *Daemons) Read(ctx context.Context) ([]plan.Daemon, error) {
-	list, err := d.Pods.List(ctx, d.options(metav1.ListOptions{}))
+	only := d.selectors()
+	list, err := d.Pods.List(ctx, metav1.ListOptions{FieldSelector: only.Fields, LabelSelector: only.Labels})
 	if err != nil {
 		return nil, explain("list the pods of", d.NodeName, err)
 	}

@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -40,19 +39,8 @@ type Nodes interface {
 
 // Source lists and watches the one Node of this name.
 func Source(nodes Nodes, name string) mirror.Source {
-	selector := fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
-	return mirror.Source{
-		List: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.FieldSelector = selector
-			list, err := nodes.List(ctx, o)
-			return list, explain("list", name, err)
-		},
-		Watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.FieldSelector = selector
-			w, err := nodes.Watch(ctx, o)
-			return w, explain("watch", name, err)
-		},
-	}
+	only := fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
+	return mirror.Select(nodes, mirror.Selectors{Fields: only}, func(verb string, err error) error { return explain(verb, name, err) })
 }
 
 // Observe is what a decision needs to know of a Node. Nil stands for a Node that doesn't exist. The

@@ -12,13 +12,15 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+
+	"github.com/rebootd/rebootd/pkg/mirror"
 )
 
 // Volumes knows which volumes are still attached to one node. It never lists VolumeAttachments: they can't be selected by
 // node, and there may be as many as pods in the cluster. Their names follow from what the Node says is attached.
 type Volumes struct {
 	NodeName   string
-	Pods       Pods
+	Pods       mirror.Lister[*corev1.PodList]
 	Claim      func(ctx context.Context, namespace, name string) (*corev1.PersistentVolumeClaim, error)
 	Volume     func(ctx context.Context, name string) (*corev1.PersistentVolume, error)
 	Attachment func(ctx context.Context, name string) (*storagev1.VolumeAttachment, error)

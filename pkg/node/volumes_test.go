@@ -11,6 +11,8 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/rebootd/rebootd/pkg/mirror"
 )
 
 func TestAttached(t *testing.T) {
@@ -28,7 +30,7 @@ func TestAttached(t *testing.T) {
 
 // bare lists pods that were given.
 type bare struct {
-	Pods
+	mirror.Lister[*corev1.PodList]
 	pods []corev1.Pod
 	err  error
 }
