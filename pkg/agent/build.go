@@ -76,6 +76,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	}, log)
 	skew := skewGate(c, client)
 	asking := sentinels(c, machine, log, time.Now)
+	present, kuredLock := kureds(c, client)
 	a := New(Parts{
 		NodeName: c.NodeName,
 		Identity: identity(machine),
@@ -94,10 +95,11 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 			Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace,
 			Name: "control-plane", Only: lock.ControlPlaneSlot, Slots: 1,
 		},
-		LockTTL:        lock.TTL(c.LockTTL),
-		Circuit:        breaker(c, client),
-		Pause:          gate.Pause{ConfigMaps: client.CoreV1().ConfigMaps(c.Namespace), Namespace: c.Namespace, Now: time.Now},
-		Pods:           pods,
+		LockTTL: lock.TTL(c.LockTTL),
+		Circuit: breaker(c, client),
+		Pause:   gate.Pause{ConfigMaps: client.CoreV1().ConfigMaps(c.Namespace), Namespace: c.Namespace, Now: time.Now},
+		Pods:    pods,
+		Kured:   present, KuredLock: kuredLock,
 		MaxUnavailable: c.MaxUnavailable.Of,
 		LockGroup:      c.LockGroup, LockGroupLabel: c.LockGroupLabel, OrderLabel: c.OrderByLabel, Fleet: others,
 		Drainer:     drainer,
@@ -270,7 +272,7 @@ func policy(c config.Config) plan.Policy {
 		marks = append(marks, plan.ForLoadBalancers())
 	}
 	return plan.Policy{
-		Marks: marks, LoadBalancerDelay: c.LoadBalancerDelay,
+		Marks: marks, AsKured: asKured(c), LoadBalancerDelay: c.LoadBalancerDelay,
 		DrainDelay: c.DrainDelay, DrainTimeout: c.DrainTimeout, OnDrainTimeout: plan.OnDrainTimeout(c.OnDrainTimeout),
 		VolumeDetachTimeout: c.VolumeDetachTimeout,
 		RebootDelay:         c.RebootDelay, RebootTimeout: c.RebootTimeout, RebootAttempts: c.RebootAttempts, CommandTimeout: c.CommandTimeout, RetryDelay: 10 * time.Second,

@@ -40,15 +40,15 @@ func notifyOptions(c *Config) group {
 			meaning: "What notices call this cluster.",
 		},
 		{
-			name: "message-template-drain", value: kuredTemplate(&n.kured, notify.Draining), defText: "--notify-template",
+			name: "message-template-drain", value: emptyIsUnset(kuredTemplate(&n.kured, notify.Draining)), defText: "--notify-template",
 			meaning: "The text of the notice draining, as kured takes it: with %s for the node's name.",
 		},
 		{
-			name: "message-template-reboot", value: kuredTemplate(&n.kured, notify.Rebooting), defText: "--notify-template",
+			name: "message-template-reboot", value: emptyIsUnset(kuredTemplate(&n.kured, notify.Rebooting)), defText: "--notify-template",
 			meaning: "The text of the notice rebooting, as kured takes it: with %s for the node's name.",
 		},
 		{
-			name: "message-template-uncordon", value: kuredTemplate(&n.kured, notify.Back), defText: "--notify-template",
+			name: "message-template-uncordon", value: emptyIsUnset(kuredTemplate(&n.kured, notify.Back)), defText: "--notify-template",
 			meaning: "The text of the notice back, as kured takes it: with %s for the node's name.",
 		},
 		{

@@ -73,6 +73,7 @@ func options(c *Config) []group {
 		commandOptions(c),
 		outputOptions(c),
 		notifyOptions(c),
+		kuredOptions(c),
 	}
 }
 
@@ -98,7 +99,7 @@ func clusterOptions(c *Config) group {
 func triggerOptions(c *Config) group {
 	return group{"What asks for a reboot", []option{
 		{
-			name: "reboot-sentinel", value: absolutePaths(&c.RebootSentinels), defText: DefaultSentinel,
+			name: "reboot-sentinel", value: emptyIsUnset(absolutePaths(&c.RebootSentinels)), defText: DefaultSentinel,
 			meaning: "A file whose existence asks for a reboot, as a path on the host. Repeatable, or a list with commas: " +
 				"any of them suffices.",
 		},
@@ -212,7 +213,7 @@ func drainOptions(c *Config) group {
 				"hold the node back, uncordoned, while they would.",
 		},
 		{
-			name: "on-drain-timeout", value: choice(&c.OnDrainTimeout, "abort", "delete", "reboot"), def: "abort",
+			name: "on-drain-timeout", value: choice(&c.OnDrainTimeout, "abort", "delete", "reboot"), defText: "abort",
 			meaning: "What follows a drain that took too long: go back into service and back off; or delete the pods " +
 				"that could not be evicted, past their disruption budgets, and give up if that takes as long again; " +
 				"or reboot under the pods that are left.",
@@ -368,11 +369,11 @@ func outputOptions(c *Config) group {
 			meaning: "The least severity that is logged.",
 		},
 		{
-			name: "log-format", value: choice(&c.LogFormat, "text", "json"), def: "text",
+			name: "log-format", value: emptyIsUnset(choice(&c.LogFormat, "text", "json")), def: "text",
 			meaning: "The form of the log's lines.",
 		},
 		{
-			name: "metrics-host", value: address(&c.MetricsHost), defText: "all addresses",
+			name: "metrics-host", value: emptyIsUnset(address(&c.MetricsHost)), defText: "all addresses",
 			meaning: "The address to serve metrics on.",
 		},
 		{

@@ -52,6 +52,9 @@ func baseline() Config {
 		HookTimeout:         2 * time.Minute,
 		PDBPreflight:        "explain",
 		VersionSkew:         "stop",
+		DSNamespace:         "kube-system",
+		DSName:              "kured",
+		LockAnnotation:      "weave.works/kured-node-lock",
 	}
 }
 
@@ -72,7 +75,7 @@ func TestAccepted(t *testing.T) {
 		{"--node-name=a.b", func(c *Config) { c.NodeName = "a.b" }},
 		{"--kubeconfig=options.go", func(c *Config) { c.Kubeconfig = "options.go" }},
 		{"--namespace=kube-system", func(c *Config) { c.Namespace = "kube-system" }},
-		{"--reboot-sentinel=/sentinel/x", func(c *Config) { c.RebootSentinels = []string{"/sentinel/x"} }},
+		{"--reboot-sentinel=/run/x", func(c *Config) { c.RebootSentinels = []string{"/run/x"} }},
 		{"--reboot-sentinel=/a,/b", func(c *Config) { c.RebootSentinels = []string{"/a", "/b"} }},
 		{"--reboot-sentinel=/a,b/c,/d", func(c *Config) { c.RebootSentinels = []string{"/a,b/c", "/d"} }},
 		{"--reboot-sentinel-command=needs-restarting -r", func(c *Config) { c.SentinelCommand = "needs-restarting -r" }},
@@ -196,6 +199,25 @@ func TestAccepted(t *testing.T) {
 		{"--log-format=json", func(c *Config) { c.LogFormat = "json" }},
 		{"--metrics-host=::1", func(c *Config) { c.MetricsHost = "::1" }},
 		{"--metrics-port=0", func(c *Config) { c.MetricsPort = 0 }},
+		{"--metrics-host=", func(*Config) {}},
+		{"--log-format=", func(*Config) {}},
+		{"--reboot-sentinel=", func(*Config) {}},
+		{"--time-zone=", func(*Config) {}},
+		{"--message-template-drain=", func(*Config) {}},
+		{"--force-reboot", func(c *Config) { c.ForceReboot, c.OnDrainTimeout = true, "reboot" }},
+		{"--force-reboot=true", func(c *Config) { c.ForceReboot, c.OnDrainTimeout = true, "reboot" }},
+		{"--force-reboot=false", func(*Config) {}},
+		{"--annotate-nodes", func(c *Config) { c.AnnotateNodes = true }},
+		{"--pre-reboot-node-labels=", func(*Config) {}},
+		{"--post-reboot-node-labels=example.com/state=done, a=", func(c *Config) {
+			c.PostRebootNodeLabels = []Label{{"example.com/state", "done"}, {"a", ""}}
+		}},
+		{"--ds-namespace=kured", func(c *Config) { c.DSNamespace = "kured" }},
+		{"--ds-namespace=", func(*Config) {}},
+		{"--ds-name=kured-fork", func(c *Config) { c.DSName = "kured-fork" }},
+		{"--lock-annotation=example.com/lock", func(c *Config) { c.LockAnnotation = "example.com/lock" }},
+		{"--lock-annotation=", func(*Config) {}},
+		{"--kured-interlock", func(c *Config) { c.KuredInterlock = true }},
 	} {
 		t.Run(tt.arg, func(t *testing.T) {
 			want := baseline()
@@ -232,7 +254,6 @@ func TestRefused(t *testing.T) {
 		{"--node-id=n2", "--node-name and --node-id: are the same option but have different values, \"n1\" and \"n2\""},
 		{"--namespace=a.b", `--namespace: "a.b" is not allowed: 1 to 63 lower-case letters`},
 		{"--reboot-sentinel=reboot", `--reboot-sentinel: "reboot" is not allowed: an absolute path`},
-		{"--reboot-sentinel=", `--reboot-sentinel: "" is not allowed: an absolute path`},
 		{"--reboot-sentinel-command=sh 'x", `--reboot-sentinel-command: "sh 'x" is not allowed: a command`},
 		{"--sentinel-command-yes=256", `--sentinel-command-yes: "256" is not allowed: exit codes from 0 to 255`},
 		{"--sentinel-command-no=1,-1", `--sentinel-command-no: "1,-1" is not allowed: exit codes from 0 to 255`},
@@ -260,7 +281,6 @@ func TestRefused(t *testing.T) {
 		{"--freeze=xmas=2026-12-32", `--freeze: "xmas=2026-12-32" is not allowed: dates or times such as`},
 		{"--freeze=2027-01-02..2026-12-20", `--freeze: "2027-01-02..2026-12-20" is not allowed: the end must come after`},
 		{"--time-zone=Mars", `--time-zone: "Mars" is not allowed: a name such as UTC`},
-		{"--time-zone=", `--time-zone: "" is not allowed: a name such as UTC`},
 		{"--reboot-days=", `--reboot-days: "" is not allowed: at least one day`},
 		{"--reboot-days=mo,7", `--reboot-days: "mo,7" is not allowed: at least one day`},
 		{"--start-time=24:00", `--start-time: "24:00" is not allowed: a time of day`},
@@ -291,6 +311,12 @@ func TestRefused(t *testing.T) {
 		{"--hook-http-config=testdata/none", `--hook-http-config: "testdata/none" is not allowed: a file in the format of Prometheus' http_config: open`},
 		{"--pdb-preflight=on", `--pdb-preflight: "on" is not allowed: explain or hold or off`},
 		{"--version-skew=warn", `--version-skew: "warn" is not allowed: stop or ignore`},
+		{"--pre-reboot-node-labels=example.com/state", `--pre-reboot-node-labels: "example.com/state" is not allowed: key=value, such as`},
+		{"--pre-reboot-node-labels=a=b,c=d=e", `--pre-reboot-node-labels: "a=b,c=d=e" is not allowed: key=value, such as`},
+		{"--post-reboot-node-labels==x", `--post-reboot-node-labels: "=x" is not allowed: key=value, such as`},
+		{"--post-reboot-node-labels=rebootd.io/reboot-required=x", `--post-reboot-node-labels: "rebootd.io/reboot-required=x" is not allowed: a key that`},
+		{"--ds-name=Kured", `--ds-name: "Kured" is not allowed: lower-case letters`},
+		{"--lock-annotation=a b", `--lock-annotation: "a b" is not allowed: a label's key`},
 		{"--back-off=3h", "--back-off: 3h0m0s is longer than --back-off-max, 2h0m0s"},
 		{"--period", "--period: needs a value, as in --period=duration"},
 		{"-period=1m", "-period: there is no such flag; did you mean --period?"},

@@ -25,7 +25,7 @@ func windowOptions(c *Config) []option {
 				"both days included; may be given several times.",
 		},
 		{
-			name: "time-zone", value: timeZone(&c.TimeZone), def: "UTC",
+			name: "time-zone", value: emptyIsUnset(timeZone(&c.TimeZone)), def: "UTC",
 			meaning: "The time zone of windows and freezes: a name such as Europe/Berlin, Local, or an offset such as +05:30.",
 		},
 		{
