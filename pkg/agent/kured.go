@@ -120,7 +120,7 @@ func kureds(c config.Config, client kubernetes.Interface) (Rule[*appsv1.DaemonSe
 	if !c.KuredInterlock {
 		return present, nil
 	}
-	present.Beside = beside(c.LockAnnotation, time.Now)
+	present.Beside = besideKured(c.LockAnnotation, time.Now)
 	return present, &kured.Interlock{
 		DaemonSets: sets, Namespace: c.DSNamespace, Name: c.DSName, Annotation: c.LockAnnotation, Node: c.NodeName, Manager: name, Now: time.Now,
 		Gone: func(ctx context.Context, node string) (bool, error) {
@@ -133,9 +133,9 @@ func kureds(c config.Config, client kubernetes.Interface) (Rule[*appsv1.DaemonSe
 	}
 }
 
-// beside says what keeps every node from working beside kured. Who holds its lock otherwise is asked only by the node whose turn it is,
+// besideKured says what keeps every node from working beside kured. Who holds its lock otherwise is asked only by the node whose turn it is,
 // or else all that wait would have to tell of each of kured's turns.
-func beside(annotation string, now func() time.Time) func(*appsv1.DaemonSet) (string, error) {
+func besideKured(annotation string, now func() time.Time) func(*appsv1.DaemonSet) (string, error) {
 	return func(d *appsv1.DaemonSet) (string, error) {
 		if _, err := kured.Concurrency(d); err != nil {
 			return "", err
