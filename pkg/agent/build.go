@@ -76,7 +76,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	}, log)
 	skew := skewGate(c, client)
 	asking := sentinels(c, machine, log, time.Now)
-	present, kuredLock := kureds(c, client)
+	present, kuredLock := kureds(c, client, time.Now)
 	a := New(Parts{
 		NodeName: c.NodeName,
 		Identity: identity(machine),

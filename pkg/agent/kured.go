@@ -111,7 +111,7 @@ func (a *Agent) leaveKured(ctx context.Context, n *corev1.Node) error {
 }
 
 // kureds are the gate of a kured that is installed, and its lock if rebootd works beside it.
-func kureds(c config.Config, client kubernetes.Interface) (Rule[*appsv1.DaemonSet], KuredLock) {
+func kureds(c config.Config, client kubernetes.Interface, now func() time.Time) (Rule[*appsv1.DaemonSet], KuredLock) {
 	if c.DSName == "" {
 		return nil, nil
 	}
@@ -120,9 +120,9 @@ func kureds(c config.Config, client kubernetes.Interface) (Rule[*appsv1.DaemonSe
 	if !c.KuredInterlock {
 		return present, nil
 	}
-	present.Beside = besideKured(c.LockAnnotation, time.Now)
+	present.Beside = besideKured(c.LockAnnotation, now)
 	return present, &kured.Interlock{
-		DaemonSets: sets, Namespace: c.DSNamespace, Name: c.DSName, Annotation: c.LockAnnotation, Node: c.NodeName, Manager: name, Now: time.Now,
+		DaemonSets: sets, Namespace: c.DSNamespace, Name: c.DSName, Annotation: c.LockAnnotation, Node: c.NodeName, Manager: name, Now: now,
 		Gone: func(ctx context.Context, node string) (bool, error) {
 			_, err := client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {

@@ -246,7 +246,7 @@ func TestInterlockLost(t *testing.T) {
 				m.T.Error(err)
 			}
 		},
-		"kured's lock": func(m *sim.Machine, s *peer.Server) {
+		"kured's lock": func(_ *sim.Machine, s *peer.Server) {
 			text, _, _, _ := peer.Node{ID: "other", Concurrency: 1, Now: time.Now}.Acquire("", false)
 			s.Write(text)
 		},

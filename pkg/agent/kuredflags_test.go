@@ -294,7 +294,7 @@ func TestEveryFlagOfKured(t *testing.T) {
 			})
 		}
 	}
-	for _, flag := range strings.Fields(kuredsFlags) {
+	for flag := range strings.FieldsSeq(kuredsFlags) {
 		if !rows[flag] || flag != awaited && !known(flag) {
 			t.Errorf("--%s has no row, or isn't known", flag)
 		}

@@ -149,84 +149,91 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// play is what some nodes of kured's and of rebootd's do, in any order.
+type play struct {
+	t            *testing.T
+	seed         uint64
+	limits       Limits
+	now          time.Time
+	text         string
+	there        bool
+	kureds, ours map[string]bool
+}
+
+func (p *play) must(err error) {
+	p.t.Helper()
+	if err != nil {
+		p.t.Fatalf("seed %d: %v: %s", p.seed, err, p.text)
+	}
+}
+
+// kured takes the lock, or releases it, for a node of kured's.
+func (p *play) kured(name string) {
+	k := peer.Node{ID: name, Concurrency: p.limits.Kured, Now: func() time.Time { return p.now }}
+	if p.kureds[name] {
+		next, still, err := k.Release(p.text, p.there)
+		p.must(err)
+		p.text, p.there = next, still
+		delete(p.kureds, name)
+		return
+	}
+	next, write, ok, err := k.Acquire(p.text, p.there)
+	p.must(err)
+	if write {
+		p.text, p.there = next, true
+	}
+	if ok {
+		p.kureds[name] = true
+	}
+}
+
+func (p *play) rebootd(name string) {
+	l := Lock{}
+	if p.there {
+		var err error
+		l, err = Parse(p.text)
+		p.must(err)
+	}
+	switch {
+	case p.ours[name]:
+		if !l.Holds(name) {
+			p.t.Fatalf("seed %d: %s lost its place: %s", p.seed, name, p.text)
+		}
+		l, _ = l.Without(name)
+		delete(p.ours, name)
+	case len(p.ours) < p.limits.Rebootd:
+		next, err := l.With(name, p.limits, nobody, p.now)
+		if err != nil {
+			return
+		}
+		l, p.ours[name] = next, true
+	default:
+		return
+	}
+	p.text = l.String()
+	p.there = p.text != ""
+}
+
 // Any order of what kured's nodes and rebootd's do keeps to both limits, as long as nobody changes them.
 func TestNeverMoreThanEitherAllows(t *testing.T) {
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		limits := Limits{Kured: 1 + r.IntN(3), Rebootd: 1 + r.IntN(3)}
-		now := noon()
-		text, there := "", false
-		if limits.Kured == 1 && r.IntN(2) == 0 {
-			text, there = `{"maxOwners":2,"locks":[]}`, true // kured alone would wait for ever
+		p := &play{t: t, seed: seed, limits: Limits{Kured: 1 + r.IntN(3), Rebootd: 1 + r.IntN(3)}, now: noon(),
+			kureds: map[string]bool{}, ours: map[string]bool{}}
+		if p.limits.Kured == 1 && r.IntN(2) == 0 {
+			p.text, p.there = `{"maxOwners":2,"locks":[]}`, true // kured alone would wait for ever
 		}
-		kureds, ours := map[string]bool{}, map[string]bool{}
-		slots := 0
 		for range 60 {
-			now = now.Add(time.Minute)
+			p.now = p.now.Add(time.Minute)
 			name := fmt.Sprintf("n%d", r.IntN(4))
 			if r.IntN(2) == 0 {
-				k := peer.Node{ID: name, Concurrency: limits.Kured, Now: func() time.Time { return now }}
-				switch {
-				case !kureds[name]:
-					next, write, ok, err := k.Acquire(text, there)
-					if err != nil {
-						t.Fatalf("seed %d: %v: %s", seed, err, text)
-					}
-					if write {
-						text, there = next, true
-					}
-					kureds[name] = ok
-				default:
-					next, still, err := k.Release(text, there)
-					if err != nil {
-						t.Fatalf("seed %d: %v: %s", seed, err, text)
-					}
-					text, there = next, still
-					kureds[name] = false
-				}
+				p.kured(name)
 			} else {
-				l := Lock{}
-				if there {
-					var err error
-					if l, err = Parse(text); err != nil {
-						t.Fatalf("seed %d: %v: %s", seed, err, text)
-					}
-				}
-				name = "r" + name
-				switch {
-				case ours[name]:
-					if !l.Holds(name) {
-						t.Fatalf("seed %d: %s lost its place: %s", seed, name, text)
-					}
-					l, _ = l.Without(name)
-					ours[name] = false
-					slots--
-				case slots < limits.Rebootd:
-					next, err := l.With(name, limits, nobody, now)
-					if err != nil {
-						continue
-					}
-					l, ours[name] = next, true
-					slots++
-				default:
-					continue
-				}
-				text = l.String()
-				there = text != ""
+				p.rebootd("r" + name)
 			}
-			out, oursOut := 0, 0
-			for _, is := range kureds {
-				if is {
-					out++
-				}
-			}
-			for _, is := range ours {
-				if is {
-					oursOut++
-				}
-			}
-			if out+oursOut > limits.Kured || oursOut > 0 && out+oursOut > limits.Rebootd {
-				t.Fatalf("seed %d: %d of kured's and %d of rebootd's are out with %+v: %s", seed, out, oursOut, limits, text)
+			out := len(p.kureds) + len(p.ours)
+			if out > p.limits.Kured || len(p.ours) > 0 && out > p.limits.Rebootd {
+				t.Fatalf("seed %d: %d of kured's and %d of rebootd's are out with %+v: %s", seed, len(p.kureds), len(p.ours), p.limits, p.text)
 			}
 		}
 	}
