@@ -52,6 +52,7 @@ test: ## Run the unit tests and everything that needs a real API server or simul
 	@command -v gcc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
 	@command -v spin >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends spin; }
 	$(GO) test -race -timeout 30m ./...
+	$(GO) test -count=1 ./pkg/plan
 	$(GO) test -count=1 -v -run 'TestFleet$$' ./test/fleet -for=90s -parts=$$(nproc)
 
 .PHONY: soak
@@ -69,11 +70,12 @@ e2e: ## Run the tests on real nodes that really reboot (root, linux/amd64).
 	$(GO) test -tags e2e -count=1 -timeout 45m -v ./test/e2e
 
 .PHONY: lint
-lint: $(LINT) ## Check format, style, the module files and the generated docs.
+lint: $(LINT) ## Check format, style, the module files, the generated docs, the chart and manifests/.
 	$(LINT) run ./...
 	$(LINT) run --build-tags e2e ./test/e2e/...
 	$(GO) mod tidy -diff
 	$(GO) run ./test/docs -check
+	$(GO) run ./test/chart -check
 
 $(LINT):
 	mkdir -p $(TOOLS)
@@ -83,6 +85,15 @@ $(LINT):
 .PHONY: docs
 docs: ## Write the generated parts of docs/ anew from the code.
 	$(GO) run ./test/docs
+
+.PHONY: chart
+chart: ## Write the generated parts of the chart and manifests/ anew from the code.
+	$(GO) run ./test/chart
+
+.PHONY: chart-test
+chart-test: ## Lint the chart, render it with many values against what is expected, and ask a real API server; helm is built if missing.
+	$(GO) test -count=1 ./test/chart
+	$(GO) test -count=1 -run 'APIServerTakesTheChart|Policy' ./test/integration
 
 .PHONY: clean
 clean: ## Remove what was built here; caches outside the repository stay.

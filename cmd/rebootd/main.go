@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
@@ -75,21 +76,46 @@ func serve(ctx context.Context, c config.Config, log *logrus.Logger) error {
 	if err != nil {
 		return err
 	}
-	if c.MetricsPort > 0 {
-		address := net.JoinHostPort(c.MetricsHost, strconv.Itoa(c.MetricsPort))
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-		if err != nil {
-			return fmt.Errorf("--metrics-host and --metrics-port: listening on %s: %w", address, err)
-		}
-		go func() {
-			if err := tell.Serve(ctx, l, tell.Handler(reg, a.Healthy, a.Ready)); err != nil {
-				log.WithError(err).Error("Metrics and health checks are no longer served.")
-			}
-		}()
+	if err := listen(ctx, c, a, reg, log); err != nil {
+		return err
 	}
 	greet(c, log)
 	a.Run(ctx)
 	log.WithField("node", c.NodeName).Info("Stopped. Nothing was given up: the next start goes on from the record on the Node.")
+	return nil
+}
+
+// listen opens the ports that are configured.
+func listen(ctx context.Context, c config.Config, a *agent.Agent, reg prometheus.Gatherer, log *logrus.Logger) error {
+	metrics := tell.Handler(reg)
+	probes := metrics
+	if c.HealthPort > 0 {
+		probes = http.NewServeMux()
+	}
+	tell.Probes(probes, a.Healthy, a.Ready)
+	for _, port := range []struct {
+		flag    string
+		number  int
+		handler http.Handler
+		web     string
+	}{
+		{"--metrics-port", c.MetricsPort, metrics, c.WebConfigFile},
+		{"--health-port", c.HealthPort, probes, ""},
+	} {
+		if port.number == 0 {
+			continue
+		}
+		address := net.JoinHostPort(c.MetricsHost, strconv.Itoa(port.number))
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("--metrics-host and %s: listening on %s: %w", port.flag, address, err)
+		}
+		go func() {
+			if err := tell.Serve(ctx, l, port.handler, port.web, tell.Library(log, time.Now)); err != nil {
+				log.WithError(err).Errorf("The port of %s is no longer served.", port.flag)
+			}
+		}()
+	}
 	return nil
 }
 

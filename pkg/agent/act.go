@@ -35,7 +35,7 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	tale := node.Tale{Wanted: o.Wanted.Answer, Reason: step.Reason, Message: step.Message, Marks: step.Marks}
+	tale := node.Tale{Wanted: o.Wanted.Answer, Reason: step.Reason, Message: step.Told, Marks: step.Marks}
 	switch step.Do {
 	case plan.DoTake, plan.DoFree:
 		if a.doubtful == n.ResourceVersion {
@@ -49,22 +49,36 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 		return step.Again, a.work(ctx, n, o, step)
 	case plan.DoHook:
 		return step.Again, a.runHooks(ctx, n, o, step)
-	case plan.DoTell:
-		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Tell(ctx, n, tale) })
-	case plan.DoWrite:
-		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Write(ctx, n, step.Record, tale) })
-	case plan.DoUncordon:
-		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Uncordon(ctx, n, step.Record, tale) })
+	case plan.DoTell, plan.DoWrite, plan.DoTaint, plan.DoUncordon:
+		return atOnce, a.write(n, o, step, a.writing(ctx, n, step, tale))
 	case plan.DoFail:
 		return atOnce, a.fail(ctx, n, o, step)
 	case plan.DoCordon:
 		if err := a.check(ctx, step.Record); err != nil {
 			return atOnce, a.lost(err, step.Record)
 		}
-		return atOnce, a.write(n, o, step, func() (*corev1.Node, error) { return a.Writer.Cordon(ctx, n, step.Record, tale) })
+		return atOnce, a.write(n, o, step, a.writing(ctx, n, step, tale))
 	default:
 		a.Tell.Say(n, o.Record.Phase, step.Reason, step.Message)
 		return step.Again, nil
+	}
+}
+
+// writing is the request that a step is.
+func (a *Agent) writing(ctx context.Context, n *corev1.Node, step plan.Action, tale node.Tale) func() (*corev1.Node, error) {
+	return func() (*corev1.Node, error) {
+		switch step.Do {
+		case plan.DoTell:
+			return a.Writer.Tell(ctx, n, tale)
+		case plan.DoTaint:
+			return a.Writer.Taint(ctx, n, step.Record, step.Untaint)
+		case plan.DoCordon:
+			return a.Writer.Cordon(ctx, n, step.Record, tale)
+		case plan.DoUncordon:
+			return a.Writer.Uncordon(ctx, n, step.Record, tale)
+		default:
+			return a.Writer.Write(ctx, n, step.Record, tale)
+		}
 	}
 }
 
@@ -96,9 +110,14 @@ func (a *Agent) write(n *corev1.Node, o plan.Observation, step plan.Action, do f
 	}
 	a.self.Put(after)
 	phase := o.Record.Phase
-	if step.Do != plan.DoTell {
+	switch step.Do {
+	case plan.DoTaint: // says nothing about why the node waits
+		a.Log.Info(step.Message)
+		return nil
+	case plan.DoTell:
+	default:
 		phase = step.Record.Phase
-		a.wrote(o.Record, step.Record)
+		a.wrote(o, step.Record)
 	}
 	a.Tell.Say(n, phase, step.Reason, step.Message)
 	return nil
@@ -126,17 +145,11 @@ func announces(before, after plan.Record) bool {
 }
 
 // wrote notes what follows from a record that has just been written by this very process.
-func (a *Agent) wrote(before, after plan.Record) {
-	switch {
-	case announces(before, after):
+func (a *Agent) wrote(o plan.Observation, after plan.Record) {
+	if announces(o.Record, after) {
 		a.command.announced()
-	case after.Phase == plan.Recovering && before.Phase != plan.Recovering:
-		a.Tell.Metrics.Rebooted()
-	case after.Phase == plan.Aborting && before.Phase == plan.Drain:
-		a.Tell.Metrics.Drained(false)
-	case after.Phase == plan.Settle && before.Phase != plan.Settle:
-		a.Tell.Metrics.Back(after.Since.Sub(after.OutSince))
 	}
+	a.Tell.Metrics.Moved(o, after)
 }
 
 // take takes a slot when it is this node's turn: at once if it was named, later if another was.
@@ -178,7 +191,7 @@ func (a *Agent) takeOf(ctx context.Context, n *corev1.Node, g *lock.Group) (*coo
 
 // free hands the slot on: it says who comes next, then it lets go. To name nobody is no reason to keep it.
 func (a *Agent) free(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) error {
-	if o.Record.Phase == plan.Idle && o.Record.Reason == plan.RebootSucceeded {
+	if o.Record.Succeeded() {
 		a.succeeded(ctx)
 	}
 	if err := a.leaveControlPlanes(ctx, n); err != nil {
@@ -290,9 +303,14 @@ func (a *Agent) pretendTo(n *corev1.Node, o plan.Observation, step plan.Action) 
 	case plan.DoWrite:
 		if dry != nil && (step.Record.Phase == plan.Idle || step.Record.Phase == plan.Required) {
 			dry.record = step.Record
-			dry.told = plan.Told{Reason: step.Reason, Message: step.Message, At: a.Now()}
+			dry.told = plan.Told{Reason: step.Reason, Message: step.Told, At: a.Now()}
 			again = atOnce
 		}
+	case plan.DoTaint: // the way goes on after it
+		if dry != nil {
+			dry.record, dry.tainted = step.Record, true
+		}
+		return atOnce
 	case plan.DoTake:
 		message = fmt.Sprintf("Would now take a slot of lock group %s, cordon and drain this node, and reboot it by %s.", a.slots.group.Name, a.Rebooter)
 	default:

@@ -72,7 +72,7 @@ type Rebooter interface {
 }
 
 // Parts is what an agent is made of. All fields but Pause, Pods, Kured, KuredLock, Circuit, CostlyGates, HealthyGates, Daemons with BootedAt, Volumes,
-// Hooks, Skew, Events and DryRun must be set.
+// Hooks, Skew, Events, Where and DryRun must be set.
 type Parts struct {
 	NodeName string
 	// Identity tells this process from any other agent that works, or worked, for the same node.
@@ -129,6 +129,8 @@ type Parts struct {
 
 	Tell *tell.Teller
 	Log  logrus.FieldLogger
+	// Where is told where the node stands, for the log's lines; nil: nobody is.
+	Where *tell.Where
 	// Now is the clock. It may jump.
 	Now func() time.Time
 	// Chance is a random number from 0 up to 1, which spreads what many agents would do in the same moment.
@@ -297,6 +299,9 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 		return 0
 	}
 	a.Tell.Looked(o)
+	if a.Where != nil {
+		a.Where.Set(o.Record)
+	}
 	a.ready.CompareAndSwap(false, n != nil)
 	a.notePriority(n, o.Record.Phase)
 	step := plan.Decide(o, a.Policy, a.Now())

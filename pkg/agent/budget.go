@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/rebootd/rebootd/pkg/circuit"
 	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -25,15 +26,40 @@ func (a *Agent) askOthers(ctx context.Context, n *corev1.Node, o plan.Observatio
 	if err != nil {
 		return unanswered(v, err)
 	}
-	mark(others, held, o.Slot.LeaseUID)
-	slots := a.slots.group.Known(held)
-	v.Message = plan.Budget{Slots: slots, MaxUnavailable: a.MaxUnavailable(len(others) + 1)}.TooMany(others)
-	v.Open = v.Message == ""
+	mark(others, held, o.Slot.LeaseUID, o.Record.Out())
+	if err := a.countLost(ctx, n, o, others); err != nil {
+		return unanswered(v, err)
+	}
+	budget := plan.Budget{Slots: a.slots.group.Known(held), MaxUnavailable: a.MaxUnavailable(len(others) + 1)}
+	v.Message = budget.TooMany(others)
+	v.Open, v.Everyone = v.Message == "", !budget.GivesWay(n.Name, others)
 	return v
 }
 
-// mark notes which of the others hold a slot, and whether they took it no later than the one with this UID was taken.
-func mark(others []plan.Other, held []lock.Slot, mine string) {
+// countLost opens the circuit when too many machines went down for their reboot and didn't come back: what their reboots broke, this
+// one's would break too, and they can't say so themselves.
+func (a *Agent) countLost(ctx context.Context, n *corev1.Node, o plan.Observation, others []plan.Other) error {
+	lost := plan.Lost(others, a.Policy, a.Now())
+	if a.Circuit == nil || len(lost) == 0 {
+		return nil
+	}
+	failures := make([]circuit.Failure, 0, len(lost))
+	for _, other := range lost {
+		failures = append(failures, circuit.Failure{Node: other.Name, Out: other.Out, Reason: string(plan.RebootTimedOut)})
+	}
+	opened, err := a.Circuit.Lost(ctx, failures)
+	if err != nil {
+		return fmt.Errorf("counting the nodes that didn't come back: %w", err)
+	}
+	if opened {
+		a.Tell.Happened(n, o.Record.Phase, plan.CircuitOpen, "Too many nodes didn't come back from their reboot: the circuit is open, and no node of the cluster reboots until it is closed.")
+	}
+	return nil
+}
+
+// mark notes which of the others hold a slot, and whether they took it before the one with this UID was taken, or with it. Once this node
+// is out, nobody has taken one with it: it looked before its cordon, so who wasn't there then has seen this node, and gives way.
+func mark(others []plan.Other, held []lock.Slot, mine string, out bool) {
 	var taken time.Time
 	byNode := map[string]lock.Slot{}
 	for _, s := range held {
@@ -45,7 +71,8 @@ func mark(others []plan.Other, held []lock.Slot, mine string) {
 	for i := range others {
 		s, holds := byNode[others[i].Name]
 		others[i].HoldsSlot = holds
-		others[i].HeldFirst = holds && !s.Created.After(taken)
+		others[i].HeldFirst = holds && s.Created.Before(taken)
+		others[i].HeldTogether = holds && s.Created.Equal(taken) && !out
 	}
 }
 
@@ -89,6 +116,9 @@ func (a *Agent) watchControlPlanes(ctx context.Context, n *corev1.Node) []plan.V
 		if s.NodeUID != n.UID {
 			v.Open, v.Message = false, a.otherControlPlane()
 		}
+	}
+	if why := orphaned(a.ControlPlanes, held); why != "" {
+		v.Open, v.Reason, v.Message = false, plan.GateError, "No control plane may go. "+why
 	}
 	return []plan.Verdict{v}
 }

@@ -182,6 +182,41 @@ func TestMaxUnavailable(t *testing.T) {
 	})
 }
 
+// Two that take their slots in the same second, where only one may be out: one goes at once, the other gives way.
+func TestMaxUnavailableInTheSameSecond(t *testing.T) {
+	for name, delay := range map[string]time.Duration{"one looks first": 0, "they see each other": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, ctx context.Context) {
+				s := sim.NewServer()
+				var all []*sim.Machine
+				for i := range 2 {
+					m := sim.NewMachine(t, s, fmt.Sprintf("n%d", i))
+					m.Slots, m.MaxUnavailable, m.Policy.DrainDelay = 2, 1, delay
+					all = append(all, m)
+				}
+				watchNodes(t, s, 1)
+				for _, m := range all {
+					go m.Live(ctx)
+				}
+				back := func() (n int) {
+					for _, m := range all {
+						n += len(m.Record().History)
+					}
+					return n
+				}
+				all[0].Until("one is back", 4*time.Minute, func() bool { return back() == 1 })
+				all[0].Until("both are back", 20*time.Minute, func() bool { return back() == 2 })
+				for _, m := range all {
+					m.Until("the end", time.Minute, func() bool { return m.Lease() == nil })
+					if m.Drains != 1 {
+						t.Errorf("%s: %d drains", m.Name, m.Drains)
+					}
+				}
+			})
+		})
+	}
+}
+
 // A node that isn't Ready and carries a record counts, though its slot is gone: broken nodes don't pile up.
 func TestSilentNodeCounts(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {

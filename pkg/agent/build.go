@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 	corev1 "k8s.io/api/core/v1"
@@ -34,6 +33,7 @@ import (
 	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/node/drain"
 	"github.com/rebootd/rebootd/pkg/plan"
+	"github.com/rebootd/rebootd/pkg/schedule"
 	"github.com/rebootd/rebootd/pkg/sentinel"
 	"github.com/rebootd/rebootd/pkg/tell"
 )
@@ -44,8 +44,12 @@ const name = "rebootd"
 // Build makes an agent from its configuration. It sends no request, and of the host it reads no more than what system it is. What it
 // starts in the background (file events, the sending of Events) ends with ctx.
 func Build(ctx context.Context, c config.Config, version string, reg prometheus.Registerer, log logrus.FieldLogger) (*Agent, error) {
-	log = log.WithField("node", c.NodeName)
-	client, others, podsMeta, err := connect(c, version, log)
+	where := &tell.Where{}
+	entry := log.WithField("node", c.NodeName)
+	entry.Logger.AddHook(where)
+	log = entry
+	metrics := measure(c, version, reg)
+	client, others, podsMeta, err := connect(c, version, metrics, log)
 	if err != nil {
 		return nil, err
 	}
@@ -72,34 +76,22 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	}
 	drainer := drain.New(client, drain.Options{
 		NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector, LastSelector: c.DrainLastSelector,
-		SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout, Hold: pods.Why,
+		SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout, Hold: pods.Why, Answered: metrics.Evicted,
 	}, log)
 	skew := skewGate(c, client)
 	asking := sentinels(c, machine, log, time.Now)
 	present, kuredLock := kureds(c, client, time.Now)
 	a := New(Parts{
-		NodeName: c.NodeName,
-		Identity: identity(machine),
-		Writer:   node.Writer{Nodes: client.CoreV1().Nodes(), Manager: name, Now: time.Now},
-		Groups: func(name, members string) *lock.Group {
-			return &lock.Group{
-				Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace, Name: name,
-				Slots: c.Concurrency.Number,
-				Count: func(ctx context.Context) (slots, nodes int, err error) {
-					n, err := others.Count(ctx, members)
-					return c.Concurrency.Of(n), n, err
-				},
-			}
-		},
-		ControlPlanes: &lock.Group{
-			Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace,
-			Name: "control-plane", Only: lock.ControlPlaneSlot, Slots: 1,
-		},
-		LockTTL: lock.TTL(c.LockTTL),
-		Circuit: breaker(c, client),
-		Pause:   gate.Pause{ConfigMaps: client.CoreV1().ConfigMaps(c.Namespace), Namespace: c.Namespace, Now: time.Now},
-		Pods:    pods,
-		Kured:   present, KuredLock: kuredLock,
+		NodeName:       c.NodeName,
+		Identity:       identity(machine),
+		Writer:         node.Writer{Nodes: client.CoreV1().Nodes(), Manager: name, Now: time.Now},
+		Groups:         lockGroups(c, client, others),
+		ControlPlanes:  controlPlanes(c, client),
+		LockTTL:        lock.TTL(c.LockTTL),
+		Circuit:        breaker(c, client),
+		Pause:          gate.Pause{ConfigMaps: client.CoreV1().ConfigMaps(c.Namespace), Namespace: c.Namespace, Now: time.Now},
+		Pods:           pods,
+		Kured:          present, KuredLock: kuredLock,
 		MaxUnavailable: c.MaxUnavailable.Of,
 		LockGroup:      c.LockGroup, LockGroupLabel: c.LockGroupLabel, OrderLabel: c.OrderByLabel, Fleet: others,
 		Drainer:     drainer,
@@ -115,24 +107,49 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		Policy:  policy(c),
 		Period:  c.Period,
 		DryRun:  c.DryRun,
-		Tell:    teller(ctx, c, version, client, reg, log),
+		Tell:    teller(ctx, c, client, metrics, log),
 		Log:     log,
+		Where:   where,
 		Now:     time.Now,
 		Chance:  mathrand.Float64,
 	})
+	watchFiles(ctx, asking, a.Wake)
+	return a, nil
+}
+
+func watchFiles(ctx context.Context, asking []Sentinel, wake func()) {
 	for _, s := range asking {
 		if file, ok := s.(sentinel.File); ok {
-			go file.Events(ctx, a.Wake)
+			go file.Events(ctx, wake)
 		}
 	}
-	return a, nil
+}
+
+func lockGroups(c config.Config, client kubernetes.Interface, others *fleet.Reader) func(name, members string) *lock.Group {
+	return func(name, members string) *lock.Group {
+		return &lock.Group{
+			Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace, Name: name,
+			Slots: c.Concurrency.Number,
+			Count: func(ctx context.Context) (slots, nodes int, err error) {
+				n, err := others.Count(ctx, members)
+				return c.Concurrency.Of(n), n, err
+			},
+		}
+	}
+}
+
+func controlPlanes(c config.Config, client kubernetes.Interface) *lock.Group {
+	return &lock.Group{
+		Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace,
+		Name: "control-plane", Only: lock.ControlPlaneSlot, Slots: 1,
+	}
 }
 
 // connect makes the client. Its own rate limit is off: the API server's priority and fairness does that
 // better, and a drain of a hundred pods must not crawl.
-func connect(c config.Config, version string, log logrus.FieldLogger) (kubernetes.Interface, *fleet.Reader, gate.Metadata, error) {
+func connect(c config.Config, version string, metrics *tell.Metrics, log logrus.FieldLogger) (kubernetes.Interface, *fleet.Reader, gate.Metadata, error) {
 	// The API machinery logs through klog; its lines belong into this stream, where they are seldom wanted.
-	klog.SetLogger(funcr.New(func(_, args string) { log.Debug(args) }, funcr.Options{}))
+	klog.SetLogger(tell.Library(log, time.Now))
 	if c.Kubeconfig != "" {
 		if _, err := clientcmd.LoadFromFile(c.Kubeconfig); err != nil { // its words are a decoder's
 			return nil, nil, nil, fmt.Errorf("--kubeconfig: %q is no kubeconfig, a YAML file with clusters, users and contexts", c.Kubeconfig)
@@ -149,6 +166,7 @@ func connect(c config.Config, version string, log logrus.FieldLogger) (kubernete
 	rc.UserAgent = name + "/" + version
 	rc.ContentType = runtime.ContentTypeProtobuf
 	rc.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	rc.Wrap(metrics.Requests)
 	rc.WarningHandler = rest.NoWarnings{}
 	client, err := kubernetes.NewForConfig(rc)
 	if err != nil {
@@ -231,8 +249,35 @@ func rebooter(c config.Config, machine *host.Host) (Rebooter, func() error, erro
 	return host.Command{Host: machine, Argv: argv, Timeout: c.CommandTimeout}, lookup(machine, "--reboot-command", argv[0]), nil
 }
 
-func teller(ctx context.Context, c config.Config, version string, client kubernetes.Interface, reg prometheus.Registerer, log logrus.FieldLogger) *tell.Teller {
-	t := &tell.Teller{Log: log, Metrics: tell.NewMetrics(reg, c.NodeName, version), Now: time.Now}
+// measure makes the metrics, with what is known before the first look.
+func measure(c config.Config, version string, reg prometheus.Registerer) *tell.Metrics {
+	m := tell.NewMetrics(reg, c.NodeName, version)
+	var options []tell.Option
+	for _, kv := range c.Effective() {
+		options = append(options, tell.Option(kv))
+	}
+	m.Configured(options, "node-name", "metrics-host")
+	m.Windows(func(now time.Time) tell.Opening { return opening(c.Schedule(), now) })
+	return m
+}
+
+// opening is what the windows say of a moment.
+func opening(s schedule.Schedule, now time.Time) tell.Opening {
+	o := tell.Opening{Open: s.At(now, 0).Open}
+	next := s.Next(now, 1)
+	if len(next) > 0 {
+		o.Opens = next[0].Start
+	}
+	if o.Open {
+		o.Closes, _ = s.Closes(now, schedule.Horizon)
+	} else if len(next) > 0 {
+		o.Closes = next[0].End
+	}
+	return o
+}
+
+func teller(ctx context.Context, c config.Config, client kubernetes.Interface, metrics *tell.Metrics, log logrus.FieldLogger) *tell.Teller {
+	t := &tell.Teller{Log: log, Metrics: metrics, Now: time.Now}
 	t.Notices = notices(c, t.Metrics, log, t.Now)
 	if !c.DryRun {
 		events := record.NewBroadcaster(record.WithContext(ctx))
@@ -279,6 +324,6 @@ func policy(c config.Config) plan.Policy {
 		SteadyTime: c.SteadyTime, SettleTime: max(c.SettleTime, c.LockReleaseDelay),
 		GateGrace: c.GateGrace, TurnTime: 10 * time.Minute,
 		BackOff: c.BackOff, BackOffMax: c.BackOffMax,
-		MaxReboots: c.MaxReboots, MaxRebootsPer: c.MaxRebootsPer,
+		MaxReboots: c.MaxReboots, MaxRebootsPer: c.MaxRebootsPer, Taint: c.PreferNoScheduleTaint,
 	}
 }

@@ -43,7 +43,7 @@ func (a *Agent) fail(ctx context.Context, n *corev1.Node, o plan.Observation, st
 		}
 	}
 	return a.write(n, o, step, func() (*corev1.Node, error) {
-		return a.Writer.Write(ctx, n, step.Record, node.Tale{Wanted: o.Wanted.Answer, Reason: step.Reason, Message: step.Message})
+		return a.Writer.Write(ctx, n, step.Record, node.Tale{Wanted: o.Wanted.Answer, Reason: step.Reason, Message: step.Told})
 	})
 }
 

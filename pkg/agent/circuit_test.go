@@ -151,3 +151,27 @@ func TestCircuitUnreadable(t *testing.T) {
 		m.Back(1)
 	})
 }
+
+// One node at a time, and each comes back only long after it was counted as failed, by a person's hand: that is a row all the same.
+func TestCircuitCountsThoseThatCameBackLate(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		s := sim.NewServer()
+		all := broken(t, s, 4)
+		for _, m := range all {
+			m.Slots = 1
+		}
+		for i, m := range all[:3] {
+			go m.Live(ctx)
+			m.Until("counted", time.Hour, func() bool { return m.Record().Failed })
+			m.Down <- struct{}{} // a person reboots it
+			m.Back(1)
+			o, err := s.Get(sim.ConfigMapKind, circuit.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if st, err := circuit.Parse(sim.Data(o)); err != nil || len(st.Failures) != i+1 || st.Opened.IsZero() == (i == 2) {
+				t.Errorf("after %d failures: %+v, %v", i+1, st, err)
+			}
+		}
+	})
+}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -74,8 +73,7 @@ func kuredRows() []row {
 			return !g.agent.Pods.Judge(pod(map[string]string{"app": "b"})).Open && g.agent.Pods.Judge(pod(map[string]string{"app": "c"})).Open
 		}},
 		{flag: "prefer-no-schedule-taint", value: "weave.works/kured-node-reboot", sees: func(g given) bool {
-			taint := reflect.ValueOf(g.agent.Policy).FieldByName("Taint")
-			return taint.IsValid() && taint.String() == "weave.works/kured-node-reboot"
+			return g.agent.Policy.Taint == "weave.works/kured-node-reboot"
 		}},
 		{flag: "metrics-host", value: "::1", sees: func(g given) bool { return g.config.MetricsHost == "::1" }},
 		{flag: "metrics-port", value: "9090", sees: func(g given) bool { return g.config.MetricsPort == 9090 }},
@@ -269,9 +267,6 @@ func TestEveryFlagOfKured(t *testing.T) {
 	rows := map[string]bool{}
 	for _, r := range kuredRows() {
 		rows[r.flag] = true
-		if r.flag == awaited && !known(awaited) {
-			continue
-		}
 		if g := build(t, slices.Clone(r.others), nil); !r.slow && r.sees(g) {
 			t.Errorf("--%s=%s: seen also without it", r.flag, r.value)
 		}
@@ -295,14 +290,11 @@ func TestEveryFlagOfKured(t *testing.T) {
 		}
 	}
 	for flag := range strings.FieldsSeq(kuredsFlags) {
-		if !rows[flag] || flag != awaited && !known(flag) {
+		if !rows[flag] || !known(flag) {
 			t.Errorf("--%s has no row, or isn't known", flag)
 		}
 	}
 }
-
-// awaited is the one flag that may be missing still.
-const awaited = "prefer-no-schedule-taint"
 
 func known(flag string) bool {
 	_, err := config.Parse([]string{"--" + flag, "--node-id=n"}, nil, io.Discard)

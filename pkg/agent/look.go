@@ -51,6 +51,8 @@ type memory struct {
 type dryRecord struct {
 	record plan.Record
 	told   plan.Told
+	// tainted is whether the Node's soft taints are taken for what the record says.
+	tainted bool
 }
 
 // own is this machine's Node, nil when there is none. When a write's outcome is unknown it is read live.
@@ -254,4 +256,7 @@ func (a *Agent) pretend(o *plan.Observation) {
 		a.memory.dry = &dryRecord{record: o.Record, told: o.Node.Told}
 	}
 	o.Record, o.Node.Told = a.memory.dry.record, a.memory.dry.told
+	if a.memory.dry.tainted {
+		o.Node.Soft = []string{o.Record.Taint}
+	}
 }

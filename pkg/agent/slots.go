@@ -116,10 +116,10 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	}
 	s.looked = true
 	held := s.group.FromLeases(leases)
-	a.Tell.Metrics.Orphans(orphans(held))
+	a.Tell.Metrics.Orphans(orphans(held) + orphans(a.ControlPlanes.FromLeases(leases)))
 	a.noteStranger(n, held)
 	mine, _, ok := lock.Mine(held, n.Name, n.UID)
-	seen := plan.Slot{Held: ok, Name: mine.Name, LeaseUID: string(mine.UID)}
+	seen := plan.Slot{Held: ok, Name: mine.Name, LeaseUID: string(mine.UID), Taken: mine.Created}
 	switch o.Record.Phase {
 	case plan.Drain, plan.Rebooting:
 		seen = a.certain(ctx, seen, o.Record)

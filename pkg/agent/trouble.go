@@ -55,12 +55,13 @@ func (t *trouble) lasts(now time.Time) bool { return t.tries > 1 && now.Sub(t.si
 // tellTrouble says on the Node which step fails, if that lasts and the Node can be written at all.
 func (a *Agent) tellTrouble(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action, err error) {
 	message := fmt.Sprintf("The next step (%s) fails, and is tried again: %v", step.Do, err)
-	if n == nil || a.DryRun || !a.trouble.lasts(a.Now()) || o.Node.Told.Reason == plan.GateError && o.Node.Told.Message == message {
+	told := plan.InFull(o, o.Record, message)
+	if n == nil || a.DryRun || !a.trouble.lasts(a.Now()) || o.Node.Told.Reason == plan.GateError && o.Node.Told.Message == told {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	after, err := a.Writer.Tell(ctx, n, node.Tale{Wanted: o.Wanted.Answer, Reason: plan.GateError, Message: message})
+	after, err := a.Writer.Tell(ctx, n, node.Tale{Wanted: o.Wanted.Answer, Reason: plan.GateError, Message: told})
 	if err != nil {
 		return // the log has it
 	}

@@ -8,8 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/node/drain"
 	"github.com/rebootd/rebootd/pkg/plan"
+	"github.com/rebootd/rebootd/pkg/tell"
 	"github.com/rebootd/rebootd/test/fleet/sim"
 )
 
@@ -163,6 +167,42 @@ func TestSilentControlPlane(t *testing.T) {
 		}
 		p.Kill()
 		all[1].Back(1)
+	})
+}
+
+// The slot that all control planes share can lose its owner too.
+func TestOrphanedControlPlanesSlot(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		s := sim.NewServer()
+		m := controlPlanes(t, s, 1)[0]
+		metrics := prometheus.NewRegistry()
+		m.Metrics = tell.NewMetrics(metrics, m.Name, "v1")
+		orphan := sim.OrphanedSlot(lock.ControlPlaneSlot, "control-plane", "gone")
+		if err := s.Create(nil, sim.LeaseKind, orphan); err != nil {
+			t.Fatal(err)
+		}
+		go m.Live(ctx)
+		m.Pass(time.Minute)
+		if c := m.Told(); c.Reason != string(plan.GateError) || !strings.Contains(c.Message, "kubectl delete lease -n ns "+lock.ControlPlaneSlot) || m.Lease() != nil {
+			t.Errorf("%+v, lease %v", c, m.Lease())
+		}
+		families, err := metrics.Gather()
+		if err != nil {
+			t.Error(err)
+		}
+		counted := 0.0
+		for _, f := range families {
+			if f.GetName() == "rebootd_orphaned_slots" {
+				counted = f.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		if counted != 1 {
+			t.Errorf("%v orphans are counted, want 1", counted)
+		}
+		if err := s.Remove(nil, sim.LeaseKind, lock.ControlPlaneSlot, nil); err != nil {
+			t.Fatal(err)
+		}
+		m.Back(1)
 	})
 }
 

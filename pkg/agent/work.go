@@ -69,9 +69,9 @@ func (d *drainWork) start(a *Agent, way drain.Way) {
 		switch {
 		case err == nil:
 			d.set(plan.DrainState{Work: plan.Done, DoneSince: a.Now()})
-			a.Tell.Metrics.Drained(true)
 		case ctx.Err() == nil:
 			a.Log.WithError(err).Error("The drain can't work.")
+			a.Tell.Metrics.DrainCantWork()
 			d.fail(err, a.Now())
 		}
 		a.Wake()

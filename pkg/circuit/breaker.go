@@ -83,6 +83,20 @@ func (b *Breaker) Failed(ctx context.Context, f Failure) (opened bool, err error
 	return opened && err == nil, err
 }
 
+// Lost counts failures that nodes can't count themselves, but only if they are enough to open the circuit, with those that are
+// counted: they are seen again as long as they last. It reports whether that opened it.
+func (b *Breaker) Lost(ctx context.Context, all []Failure) (opened bool, err error) {
+	err = b.change(ctx, func(s State) (State, bool) {
+		after := s
+		for _, f := range all {
+			after, _ = b.Rules.Failed(after, f, b.Now())
+		}
+		opened = b.Rules.Open(after, b.Now()) && !b.Rules.Open(s, b.Now())
+		return after, opened
+	})
+	return opened && err == nil, err
+}
+
 // Succeeded ends a row of failures that has not opened the circuit.
 func (b *Breaker) Succeeded(ctx context.Context) error {
 	return b.change(ctx, func(s State) (State, bool) { return b.Rules.Succeeded(s, b.Now()) })

@@ -49,6 +49,7 @@ func (r Rules) Open(s State, now time.Time) bool {
 
 // Failed is the state with one more failure; false: it was counted already.
 func (r Rules) Failed(s State, f Failure, now time.Time) (State, bool) {
+	f.Out = f.Out.Truncate(time.Second) // as Data has it
 	for _, old := range s.Failures {
 		if old.Node == f.Node && old.Out.Equal(f.Out) {
 			return s, false

@@ -44,6 +44,20 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// Whoever doesn't know whether a failure was counted comes again.
+func TestCountedOnce(t *testing.T) {
+	f := Failure{"a", at(1).Add(123456789 * time.Nanosecond), "RebootTimedOut"}
+	r := Rules{Threshold: 2}
+	once, _ := r.Failed(State{}, f, at(4))
+	read, err := Parse(once.Data())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if twice, changed := r.Failed(read, f, at(4)); changed || len(twice.Failures) != 1 || !twice.Opened.IsZero() {
+		t.Errorf("%+v", twice)
+	}
+}
+
 func fails(f Failure, hour int) func(Rules, State) (State, bool) {
 	return func(r Rules, s State) (State, bool) { return r.Failed(s, f, at(hour)) }
 }

@@ -1,7 +1,7 @@
 // Package config holds every option of the agent once: its name, default, check and meaning.
 //
 // The table that starts at options is the only place that an option is described in; parsing, help, the
-// Markdown reference and the list of effective values are all made from it. To add an option, add
+// Markdown reference with its examples and the list of effective values are all made from it. To add an option, add
 // a field to Config and an entry to its group; a rule that joins several options goes to rules.go.
 package config
 
@@ -172,6 +172,9 @@ type Config struct {
 	// BootIDFile is an absolute path in the agent's own file system.
 	BootIDFile string
 
+	// PreferNoScheduleTaint is the key of a taint; "": none.
+	PreferNoScheduleTaint string
+
 	// LogLevel is "trace", "debug", "info", "warn" or "error".
 	LogLevel string
 	// LogFormat is "text" or "json".
@@ -180,6 +183,10 @@ type Config struct {
 	MetricsHost string
 	// MetricsPort is the port that metrics are served on; 0 means not at all.
 	MetricsPort int
+	// HealthPort is where /healthz and /readyz are served, in the clear; 0: with the metrics.
+	HealthPort int
+	// WebConfigFile is a path in the agent's own file system: TLS and who may read the metrics; "": anybody, in the clear.
+	WebConfigFile string
 
 	// NotifyURLs are where notices go to; they are secrets. NotifyOn are the events that are sent, NotifyTemplates their texts.
 	NotifyURLs      []string

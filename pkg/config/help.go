@@ -41,29 +41,6 @@ func help(intro string, groups []group) string {
 	return b.String()
 }
 
-// Markdown is the reference of all options, a table for each group.
-func Markdown() string {
-	var b strings.Builder
-	b.WriteString(environmentRule + "\n")
-	cell := strings.NewReplacer("|", `\|`).Replace
-	for _, g := range options(&Config{}) {
-		fmt.Fprintf(&b, "\n## %s\n\n| Flag | Environment | Default | Meaning |\n|---|---|---|---|\n", g.title)
-		for _, o := range g.options {
-			meaning := o.meaning
-			if o.alias != "" {
-				meaning += fmt.Sprintf(" `--%s` is the same.", o.alias)
-			}
-			def := o.defaultText()
-			if def == o.def {
-				def = "`" + def + "`"
-			}
-			fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s |\n",
-				cell(o.synopsis()), variable("REBOOTD_", o.name), cell(def), cell(meaning))
-		}
-	}
-	return b.String()
-}
-
 // synopsis is the flag with what it takes.
 func (o option) synopsis() string {
 	if o.isBool() {

@@ -25,28 +25,34 @@ func hookOptions(c *Config) group {
 		{
 			name: "hook-before-drain", value: hooks(&c.HooksBeforeDrain), defText: "none",
 			meaning: "What to do when the node is cordoned, before the first eviction." + how,
+			example: `sh -c "ceph osd set-group noout $REBOOTD_NODE"` + "\n" + "https://lb.example.com/v1/rebootd",
 		},
 		{
 			name: "hook-before-reboot", value: hooks(&c.HooksBeforeReboot), defText: "none",
 			meaning: "What to do when the node is drained, before the reboot command; as --hook-before-drain.",
+			example: "warn:/usr/local/bin/flush-cache",
 		},
 		{
 			name: "hook-after-reboot", value: hooks(&c.HooksAfterReboot), defText: "none",
 			meaning: "What to do when the node has rebooted and is healthy, before it is uncordoned; and after a hook before the reboot, when " +
 				"the node goes back into service without one. As --hook-before-drain.",
+			example: `sh -c "ceph osd unset-group noout $REBOOTD_NODE"` + "\n" + "warn:https://chat.example.com/hooks/rebootd",
 		},
 		{
 			name: "hook-failure", value: choice(&c.HookFailure, "hold", "warn"), def: "hold",
 			meaning: "What a failing hook does: hold the node until it succeeds, before the reboot for no longer than --gate-grace, " +
 				"after which the node goes back into service; or only warn, after three tries.",
+			example: "warn",
 		},
 		{
 			name: "hook-timeout", value: duration(&c.HookTimeout, time.Second), def: "2m",
 			meaning: "How long one try of a hook may take before it counts as failed.",
+			example: "5m",
 		},
 		{
 			name: "hook-http-config", value: httpConfig(&c.HookHTTPConfig), defText: "none",
 			meaning: "A file in the format of Prometheus' http_config, with the TLS, authentication and headers for hooks that are URLs.",
+			example: "/etc/rebootd/hooks/http.yaml", beside: "hook-before-drain=https://lb.example.com/v1/rebootd",
 		},
 	}}
 }

@@ -27,35 +27,43 @@ func kuredOptions(c *Config) group {
 		{
 			name: "force-reboot", value: boolean(&c.ForceReboot), def: "false",
 			meaning: "The same as --on-drain-timeout=reboot.",
+			example: "true",
 		},
 		{
 			name: "annotate-nodes", value: boolean(&c.AnnotateNodes), def: "false",
 			meaning: "Set kured's annotations on the Node when it waits for a reboot in an open window: weave.works/kured-reboot-in-progress, which goes when " +
 				"none is wanted any more, and weave.works/kured-most-recent-reboot-needed, which stays. Both hold the time.",
+			example: "true",
 		},
 		{
 			name: "pre-reboot-node-labels", value: nodeLabels(&c.PreRebootNodeLabels), defText: "none",
 			meaning: "Labels that the Node gets with the cordon, such as example.com/state=rebooting. Repeatable, or a list with commas.",
+			example: "example.com/state=rebooting", beside: "post-reboot-node-labels=example.com/state=ready",
 		},
 		{
 			name: "post-reboot-node-labels", value: nodeLabels(&c.PostRebootNodeLabels), defText: "none",
 			meaning: "Labels that the Node gets with the uncordon, after a reboot that was given up too. Repeatable, or a list with commas.",
+			example: "example.com/state=ready", beside: "pre-reboot-node-labels=example.com/state=rebooting",
 		},
 		{
 			name: "ds-namespace", value: emptyIsUnset(dnsLabel(&c.DSNamespace, 63)), def: "kube-system",
 			meaning: "The namespace of kured's DaemonSet.",
+			example: "kured",
 		},
 		{
 			name: "ds-name", value: orEmpty(&c.DSName, dnsSubdomain(&c.DSName)), def: "kured",
 			meaning: "The name of kured's DaemonSet: while it exists nothing is rebooted, but for --kured-interlock. An empty name means that there is none.",
+			example: "kured-linux",
 		},
 		{
 			name: "lock-annotation", value: emptyIsUnset(labelKey(&c.LockAnnotation)), def: "weave.works/kured-node-lock",
 			meaning: "The annotation of kured's DaemonSet that is kured's lock. Without --kured-interlock it changes nothing: rebootd's own lock are Leases.",
+			example: "example.com/kured-node-lock", beside: "kured-interlock=true",
 		},
 		{
 			name: "kured-interlock", value: boolean(&c.KuredInterlock), def: "false",
 			meaning: "Work beside a kured that is still installed: hold kured's lock, too, while this node is out of service.",
+			example: "true",
 		},
 	}}
 }

@@ -17,51 +17,63 @@ func notifyOptions(c *Config) group {
 			name: "notify-url", value: notifyURL(&n.urls), defText: "none", secret: true,
 			meaning: "Where to send notices: a URL of shoutrrr, such as slack://, teams://, smtp:// or generic+https://. Repeatable; " +
 				"in an environment variable several are parted by spaces.",
+			example: "slack://hook:T00000000-B00000000-XXXXXXXXXXXXXXXXXXXXXXXX@webhook\ngeneric+https://hooks.example.org/rebootd?template=json",
 		},
 		{
 			name: "notify-url-file", value: notifyURLFile(&n.urls), defText: "none",
 			meaning: "A file with such URLs, one a line, as a Secret is mounted; it is read at the start. Repeatable.",
+			example: "/etc/rebootd/notify/urls",
 		},
 		{
 			name: "notify-on", value: notifyEvents(&n.on), defText: "all but required",
 			meaning: "What to send a notice of: " + eventNames() + ". Repeatable, or a list with commas.",
+			example: "back,not-back,circuit",
 		},
 		{
 			name: "notify-blocked-after", value: duration(&c.NotifyBlockedAfter, 0), def: "24h",
 			meaning: "How long something other than a window, a pause or the other nodes must have held this node back for the notice blocked; 0 means never.",
+			example: "6h",
 		},
 		{
 			name: "notify-template", value: notifyTemplate(&n.templates), defText: notify.DefaultTemplate,
 			meaning: "A notice as a Go template, with Event, Node, Cluster, Phase, Reason, Message, AskedBy, Why, Time, Waited and OutFor; " +
 				"event=template is for that event only. Repeatable.",
+			example: "{{.Node}}: {{.Message}}{{with .Why}} ({{.}}){{end}}\nback={{.Node}} is back after {{.OutFor}}.",
 		},
 		{
-			name: "cluster-name", value: text(&c.ClusterName, "name"), defText: "none",
+			name: "cluster-name", value: text(&c.ClusterName, "text"), defText: "none",
 			meaning: "What notices call this cluster.",
+			example: "prod-west",
 		},
 		{
 			name: "message-template-drain", value: emptyIsUnset(kuredTemplate(&n.kured, notify.Draining)), defText: "--notify-template",
 			meaning: "The text of the notice draining, as kured takes it: with %s for the node's name.",
+			example: "Draining node %s",
 		},
 		{
 			name: "message-template-reboot", value: emptyIsUnset(kuredTemplate(&n.kured, notify.Rebooting)), defText: "--notify-template",
 			meaning: "The text of the notice rebooting, as kured takes it: with %s for the node's name.",
+			example: "Rebooting node %s",
 		},
 		{
 			name: "message-template-uncordon", value: emptyIsUnset(kuredTemplate(&n.kured, notify.Back)), defText: "--notify-template",
 			meaning: "The text of the notice back, as kured takes it: with %s for the node's name.",
+			example: "Node %s rebooted and uncordoned successfully",
 		},
 		{
 			name: "slack-hook-url", value: slackHook(&n.slackHook), defText: "none", secret: true,
 			meaning: "A hook of Slack, in kured's older way; --notify-url wins.",
+			example: "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
 		},
 		{
-			name: "slack-username", value: text(&n.slackUser, "name"), defText: "none",
+			name: "slack-username", value: text(&n.slackUser, "text"), defText: "none",
 			meaning: "The name that --slack-hook-url posts under.",
+			example: "kured", beside: "slack-hook-url=https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
 		},
 		{
-			name: "slack-channel", value: text(&n.slackChannel, "name"), defText: "none",
+			name: "slack-channel", value: text(&n.slackChannel, "text"), defText: "none",
 			meaning: "The channel for --slack-hook-url. It changes nothing, as with kured: a hook of Slack posts to the channel that it was made for.",
+			example: "ops", beside: "slack-hook-url=https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
 		},
 	}}
 }

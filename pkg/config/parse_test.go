@@ -240,4 +240,6 @@ func FuzzParse(f *testing.F) {
 func TestOptionsThatDontFit(t *testing.T) {
 	_, err := Parse([]string{"--node-name=n1", "--drain-timeout=0", "--on-drain-timeout=delete"}, nil, io.Discard)
 	wantProblems(t, err, "--on-drain-timeout: delete needs a --drain-timeout above 0")
+	_, err = Parse([]string{"--node-name=n1", "--metrics-port=0", "--web-config-file=testdata/web.yaml"}, nil, io.Discard)
+	wantProblems(t, err, "--web-config-file: is for --metrics-port, which is 0")
 }

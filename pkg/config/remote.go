@@ -21,41 +21,50 @@ func remoteOptions(c *Config) group {
 		{
 			name: "prometheus-url", value: serverURL(&c.PrometheusURL), defText: "none",
 			meaning: "The Prometheus, or what speaks its API, whose active alerts hold a reboot back.",
+			example: "http://prometheus.monitoring:9090",
 		},
 		{
 			name: "prometheus-http-config", value: httpConfig(&c.PrometheusHTTPConfig), defText: "none",
 			meaning: "A file in the format of Prometheus' http_config, with TLS, authentication, headers and proxy for --prometheus-url.",
+			example: "/etc/rebootd/prometheus/http.yaml", beside: "prometheus-url=https://prometheus.example.com",
 		},
 		{
 			name: "alert-filter-regexp", value: pattern(&c.AlertFilter), defText: "none",
 			meaning: "Alerts of --prometheus-url whose names this regular expression matches, anywhere in them, don't hold a reboot back.",
+			example: "^(Watchdog|InfoInhibitor)$", beside: "prometheus-url=http://prometheus.monitoring:9090",
 		},
 		{
 			name: "alert-filter-match-only", value: boolean(&c.AlertFilterMatchOnly), def: "false",
 			meaning: "The other way round: only alerts whose names --alert-filter-regexp matches hold a reboot back.",
+			example: "true", beside: "alert-filter-regexp=^(Etcd|Ceph)\nprometheus-url=http://prometheus.monitoring:9090",
 		},
 		{
 			name: "alert-firing-only", value: boolean(&c.AlertFiringOnly), def: "false",
 			meaning: "Alerts of --prometheus-url that are only pending don't hold a reboot back.",
+			example: "true", beside: "prometheus-url=http://prometheus.monitoring:9090",
 		},
 		{
 			name: "alertmanager-url", value: addresses(&c.AlertmanagerURLs), defText: "none",
 			meaning: "The Alertmanager whose active alerts hold a reboot back, except silenced and inhibited ones. Repeatable, or a " +
 				"list with commas, for the members of one cluster: one that answers suffices, and an alert that any has counts.",
+			example: "http://alertmanager-0.alertmanager:9093\nhttp://alertmanager-1.alertmanager:9093",
 		},
 		{
 			name: "alertmanager-http-config", value: httpConfig(&c.AlertmanagerHTTPConfig), defText: "none",
 			meaning: "Like --prometheus-http-config, for --alertmanager-url.",
+			example: "/etc/rebootd/alertmanager/http.yaml", beside: "alertmanager-url=https://alertmanager.example.com",
 		},
 		{
 			name: "alert-matcher", value: each("matchers", "\n", parseMatchers, &c.AlertMatchers), defText: "all alerts",
 			meaning: "Which alerts of --alertmanager-url hold a reboot back, such as 'severity=~\"critical|page\",team!=\"dev\"': those that all " +
 				"matchers match. Repeatable, and any suffices then; in the environment, one on each line.",
+			example: `severity=~"critical|page",team!="dev"` + "\n" + `alertname="EtcdNoLeader"`, beside: "alertmanager-url=http://alertmanager.monitoring:9093",
 		},
 		{
 			name: "block-query", value: each("name=PromQL", "\n", parseQuery, &c.BlockQueries), defText: "none",
 			meaning: "PromQL that holds a reboot back while it finds a series whose value isn't 0, such as 'ceph=ceph_health_status > 0'. " +
 				"Repeatable; in the environment, one on each line. Needs --prometheus-url.",
+			example: "ceph=ceph_health_status > 0 or absent(ceph_health_status)", beside: "prometheus-url=http://prometheus.monitoring:9090",
 		},
 	}}
 }

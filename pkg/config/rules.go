@@ -37,6 +37,14 @@ func rules(c *Config) []rule {
 			fmt.Sprintf("%v is longer than --back-off-max, %v", c.BackOff, c.BackOffMax),
 		},
 		{
+			[]string{"web-config-file", "metrics-port"}, c.WebConfigFile != "" && c.MetricsPort == 0,
+			"is for --metrics-port, which is 0",
+		},
+		{
+			[]string{"health-port", "metrics-port"}, c.HealthPort > 0 && c.HealthPort == c.MetricsPort,
+			"is --metrics-port already; leave it out to have both on one port",
+		},
+		{
 			[]string{"lock-ttl"}, c.LockTTL > 0 && c.LockTTL < time.Minute,
 			fmt.Sprintf("%v is not allowed: 0, or at least 1m", c.LockTTL),
 		},

@@ -18,32 +18,39 @@ func windowOptions(c *Config) []option {
 			name: "window", value: each("window", "\n", schedule.ParseWindow, &c.Windows), defText: "always",
 			meaning: "A maintenance window, such as 'mon-fri 22:00-04:00', 'sat,sun', 'last sun 02:00-06:00', 'day 15 01:00-05:00' " +
 				"or a rule of RFC 5545; may be given several times, and any open one suffices. In the environment, one on each line.",
+			example: "mon-fri 22:00-04:00\nsat,sun",
 		},
 		{
 			name: "freeze", value: each("[name=]from..to", ",\n", schedule.ParseFreeze, &c.Freezes), defText: "never",
 			meaning: "Dates or times in which no reboot begins, whatever window is open, such as christmas=2026-12-20..2027-01-03, " +
 				"both days included; may be given several times.",
+			example: "christmas=2026-12-20..2027-01-03\n2026-11-27",
 		},
 		{
 			name: "time-zone", value: emptyIsUnset(timeZone(&c.TimeZone)), def: "UTC",
 			meaning: "The time zone of windows and freezes: a name such as Europe/Berlin, Local, or an offset such as +05:30.",
+			example: "Europe/Berlin",
 		},
 		{
 			name: "window-margin", value: duration(&c.WindowMargin, 0), def: "0",
 			meaning: "How long before the end of a window no node is cordoned any more.",
+			example: "30m", beside: "window=22:00-04:00",
 		},
 		{
 			name: "reboot-days", value: rebootDays(&c.RebootDays), defText: "every day",
 			meaning: "With --start-time and --end-time one more window: the days on which it starts, such as mo,tue,friday, " +
 				"or as numbers from 0 for Sunday.",
+			example: "mon,tue,wed,thu", beside: "start-time=22:00\nend-time=3:59:59",
 		},
 		{
 			name: "start-time", value: timeOfDay(&c.StartTime), defText: "0:00 if one of the three is given",
 			meaning: "When the window of --reboot-days starts.",
+			example: "22:00", beside: "end-time=3:59:59",
 		},
 		{
 			name: "end-time", value: timeOfDay(&c.EndTime), defText: "23:59:59 if one of the three is given",
 			meaning: "When the window of --reboot-days ends, on the next day if before its start; this second is still in it.",
+			example: "3:59:59", beside: "start-time=22:00",
 		},
 	}
 }

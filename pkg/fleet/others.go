@@ -61,10 +61,14 @@ func (r *Reader) Others(ctx context.Context, self, members string) ([]plan.Other
 func other(n *corev1.Node) plan.Other {
 	record, err := plan.ParseRecord(n.Annotations[stateAnnotation])
 	idle := err == nil && (record.Phase == plan.Idle || record.Phase == "")
-	return plan.Other{
+	o := plan.Other{
 		Name: n.Name, Ready: ready(n), Unschedulable: n.Spec.Unschedulable || leaving(n),
 		ControlPlane: ControlPlane(n.Labels), Busy: !idle,
 	}
+	if record.Phase == plan.Rebooting {
+		o.Out, o.Ordered = record.OutSince, record.LastAttempt
+	}
+	return o
 }
 
 // leaving: whoever is about to remove a Node keeps pods off it, cordoned or not.

@@ -66,6 +66,11 @@ func Observe(name string, n *corev1.Node) (plan.Node, plan.Record, error) {
 		NotReadyMessage: "the kubelet has not reported yet.", Labelled: n.Labels[RequiredLabel] != "",
 		Labels: n.Labels, Annotations: n.Annotations, Attached: attached(n),
 	}
+	for _, t := range n.Spec.Taints {
+		if t.Effect == corev1.TaintEffectPreferNoSchedule {
+			seen.Soft = append(seen.Soft, t.Key)
+		}
+	}
 	if text, ok := n.Annotations[RequestAnnotation]; ok {
 		seen.Requests = append(seen.Requests, plan.Request{Text: text})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -67,6 +68,27 @@ func (w *Writer) schedulable(ctx context.Context, n *corev1.Node, r plan.Record,
 		"metadata": w.metadata(n, r, t),
 		"spec":     map[string]any{"unschedulable": unschedulable},
 	})
+}
+
+// Taint writes the record, puts the soft taint on that it names, unless the Node has it, and takes off those of the other
+// keys, in one request. The Node's other taints stay as they are: the patch is only good for the version that they were read from.
+func (w *Writer) Taint(ctx context.Context, n *corev1.Node, r plan.Record, off []string) (*corev1.Node, error) {
+	meta := on(n)
+	meta["annotations"] = map[string]any{StateAnnotation: r.String()}
+	missing := r.Taint != ""
+	taints := []corev1.Taint{}
+	for _, t := range n.Spec.Taints {
+		soft := t.Effect == corev1.TaintEffectPreferNoSchedule
+		if soft && slices.Contains(off, t.Key) {
+			continue
+		}
+		missing = missing && (!soft || t.Key != r.Taint)
+		taints = append(taints, t)
+	}
+	if missing {
+		taints = append(taints, corev1.Taint{Key: r.Taint, Effect: corev1.TaintEffectPreferNoSchedule})
+	}
+	return w.patch(ctx, n, map[string]any{"metadata": meta, "spec": map[string]any{"taints": taints}})
 }
 
 // Annotate sets annotations; a nil value removes one.

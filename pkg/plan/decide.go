@@ -9,7 +9,7 @@ import (
 // Decide returns the next step for this node. It covers every combination of record, slot, boot ID
 // and wish, because a crash or a person can bring about any of them.
 func Decide(o Observation, p Policy, now time.Time) Action {
-	return asKured(o, p, marked(o, p, decide(o, p, now)), now)
+	return inFull(o, asKured(o, p, marked(o, p, decide(o, p, now)), now))
 }
 
 func decide(o Observation, p Policy, now time.Time) Action {
@@ -22,6 +22,9 @@ func decide(o Observation, p Policy, now time.Time) Action {
 			"if the node is cordoned and shouldn't be: kubectl uncordon %s", o.RecordError, o.Node.Name, o.Node.Name))
 	case o.BootIDError != "":
 		return refuse(o, fmt.Sprintf("The boot ID can't be read: %s. Nothing is done without it.", o.BootIDError))
+	}
+	if a, due := taint(o, p, now); due {
+		return a
 	}
 	switch o.Record.Phase {
 	case Required:
@@ -140,7 +143,7 @@ func holdBack(o Observation, v Verdict, now time.Time) Action {
 func out(o Observation, p Policy, now time.Time) Action {
 	if o.BootID != o.Record.BootID {
 		r := o.Record
-		r.FromBootID, r.BootID = r.BootID, o.BootID
+		r.FromBootID, r.BootID, r.Up = r.BootID, o.BootID, now
 		if r.Phase != Rebooting {
 			r.Attempts = 0
 		}
@@ -348,12 +351,11 @@ func settling(o Observation, p Policy, now time.Time) Action {
 			"To let the next node go all the same, delete the Lease %s.", o.Record.Slot, v.Message, o.Record.Slot), now)
 	}
 	r := o.Record
-	r = r.remember(Reboot{
-		From: r.FromBootID, To: r.BootID, Out: r.OutSince, In: r.Since,
-		Ours: r.Attempts > 0, Cleared: o.Wanted.Answer == No, By: r.AskedBy,
-	})
-	return write(r.idle(o.BootID, RebootSucceeded, now), fmt.Sprintf(
-		"Rebooted and in service again at %s, after %s out of service.", stamp(r.Since), r.Since.Sub(r.OutSince).Round(time.Second)))
+	done := Reboot{
+		From: r.FromBootID, To: r.BootID, Out: r.OutSince, Drained: r.Drained, Up: r.Up, In: r.Since,
+		Ours: r.Attempts > 0, Cleared: o.Wanted.Answer == No, Failed: r.Failed, By: r.AskedBy,
+	}
+	return write(r.remember(done).idle(o.BootID, RebootSucceeded, now), story(r, done))
 }
 
 // aborting: uncordon what is ours. The slot goes only after that, so that the node can't be out without one.
@@ -361,7 +363,7 @@ func aborting(o Observation, p Policy, now time.Time) Action {
 	r := o.Record
 	r.Slot, r.LeaseUID, r.FromBootID, r.Attempts = "", "", "", 0
 	r.Hooked, r.HooksDone = r.Hooked && due(r, p, AfterReboot), nil
-	r.OutSince, r.LastAttempt, r.Issued = time.Time{}, time.Time{}, time.Time{}
+	r.OutSince, r.Drained, r.LastAttempt, r.Issued = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	msg := "Gave up; the node is in service again."
 	if r.Cordon == CordonAdmin {
 		msg = "Gave up; the node stays cordoned, as it was before."

@@ -43,8 +43,10 @@ func TestEveryCombination(t *testing.T) {
 
 func combine(axes []axis, f func([]int)) {
 	situation := make([]int, len(axes))
-	for {
-		f(situation)
+	for n := 0; ; n++ {
+		if n%sampled == 0 {
+			f(situation)
+		}
 		i := 0
 		for ; i < len(axes); i++ {
 			if situation[i]++; situation[i] < axes[i].values {
@@ -158,10 +160,15 @@ func axesOf(phase Phase) []axis {
 		}
 		o.Gates = []Verdict{{Gate: "window", Open: true}, closed}
 	}}
+	soft := axis{"soft", 2, func(o *Observation, i int) {
+		if i == 1 {
+			o.Node.Soft = []string{DefaultTaint}
+		}
+	}}
 	ready := axis{"ready", 2, func(o *Observation, i int) { o.Node.Ready = i == 1 }}
 	switch phase {
 	case Required:
-		return []axis{gates,
+		return []axis{gates, soft,
 			{"back-off", 3, func(o *Observation, i int) {
 				if i > 0 {
 					o.Record.BackOff = &BackOff{Failures: 1, Reason: DrainTimedOut, Cause: "It took too long.",
@@ -214,7 +221,7 @@ func axesOf(phase Phase) []axis {
 			o.HealthySince = []time.Time{{}, start(), start().Add(-time.Minute)}[i]
 		}}}
 	default:
-		return []axis{gates, ready, {"time", 2, func(o *Observation, i int) {
+		return []axis{gates, soft, ready, {"time", 2, func(o *Observation, i int) {
 			o.Record.Since = start().Add(-time.Duration(i) * time.Hour)
 		}}}
 	}
@@ -251,8 +258,14 @@ func judge(o Observation, a Action) []string {
 	case DoFail:
 		late := o.Record.Phase == Rebooting || o.Record.Phase == Recovering
 		must(late && r.Failed && !o.Record.Failed && o.Record.Attempts > 0, "counts a failure out of turn")
+	case DoTaint:
+		must(!o.Record.Out() && (!o.Slot.Held || o.Record.Phase == Settle), "a taint is waited for by what brings a node back, or keeps a slot")
+		same := a.Record
+		same.Taint = o.Record.Taint
+		must(reflect.DeepEqual(same, o.Record), "a taint changes more than itself")
 	case DoWait, DoTell, DoTake, DoWrite, DoHook:
 	}
+	must(strings.HasPrefix(a.Told, a.Message), "the Node is told something else")
 	if o.BootIDError != "" {
 		must(a.Do == DoTell || a.Do == DoWait, "does something without a boot ID")
 	}
@@ -287,6 +300,8 @@ func holdsBack(o Observation) bool {
 func judgeRecord(o Observation, a Action) []string {
 	switch a.Do {
 	case DoWrite, DoCordon, DoUncordon:
+	case DoTaint:
+		return nil
 	default:
 		if a.Record.Version != 0 {
 			return []string{"a record that isn't written"}

@@ -52,6 +52,8 @@ type Node struct {
 	Labels, Annotations map[string]string
 	// Labelled is whether it has the label that says that a reboot is required.
 	Labelled bool
+	// Soft are the keys of its taints of effect PreferNoSchedule.
+	Soft []string
 	// Requests are the annotations on it that ask for a reboot, honoured or not.
 	Requests []Request
 	// Told is what its condition RebootRequired says.
@@ -123,6 +125,8 @@ type Slot struct {
 	LeaseUID string
 	// HeldSince is since when this process has seen it held.
 	HeldSince time.Time
+	// Taken is when its Lease was made, by the API server's clock. Zero: not known.
+	Taken time.Time
 	// Doubtful is whether a request to free it may be on its way: a node in service must not go out under it.
 	Doubtful bool
 	// Free is whether a slot could be taken now; Message says where to see who holds them if not.
@@ -215,6 +219,8 @@ type Policy struct {
 	// Reboots that did not clear what asked for them: at most MaxReboots within MaxRebootsPer. 0: no limit.
 	MaxReboots    int
 	MaxRebootsPer time.Duration
+	// Taint is the key of the soft taint that the Node carries while a reboot is wanted; "": none.
+	Taint string
 }
 
 // Do is what the agent is to do.
@@ -242,6 +248,8 @@ const (
 	DoReboot Do = "reboot"
 	// DoHook: start the hooks of the action's point, or let them run on.
 	DoHook Do = "hook"
+	// DoTaint: write the record, put the taint on that it names, and take off others, in one patch.
+	DoTaint Do = "taint"
 	// DoUncordon: write the record and clear spec.unschedulable, in one patch.
 	DoUncordon Do = "uncordon"
 )
@@ -251,10 +259,14 @@ type Action struct {
 	Do      Do
 	Reason  Reason
 	Message string
+	// Told is the message as the Node's condition says it; see [InFull].
+	Told string
 	// Record is the one to write, where Do writes one.
 	Record Record
 	// Marks are the changes of labels and annotations that go into the same write as the record.
 	Marks []Change
+	// Untaint are the keys of soft taints to take off.
+	Untaint []string
 	// Delete is whether a drain deletes pods in place of evicting them.
 	Delete bool
 	// Hook is the point whose hooks are to run.

@@ -2,7 +2,9 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Other is what a node knows of another one of its lock group.
@@ -14,8 +16,12 @@ type Other struct {
 	ControlPlane  bool
 	// Busy is whether its record is other than idle, or can't be read.
 	Busy bool
-	// HoldsSlot is whether it holds a slot, HeldFirst whether it took it no later than this node took its own.
-	HoldsSlot, HeldFirst bool
+	// Out is when it went out of service for its reboot, Ordered when its reboot command was last announced, by its own clock; zero: its
+	// record doesn't say so.
+	Out, Ordered time.Time
+	// HoldsSlot is whether it holds a slot, HeldFirst whether it took it before this node took its own, HeldTogether whether in the same
+	// second, so that nobody can tell.
+	HoldsSlot, HeldFirst, HeldTogether bool
 }
 
 // Budget is how many nodes may be out of service, whoever took them out.
@@ -30,7 +36,7 @@ type Budget struct {
 //
 // A node that isn't Ready and carries a record other than idle counts as if it held a slot, even when its slot
 // expired: so a slot that comes back never lets broken nodes pile up. With MaxUnavailable every node counts that isn't
-// Ready or is cordoned. Whoever holds a slot counts too, if it came first: it is about to go. So of two that look at the same
+// Ready or is cordoned. Whoever holds a slot counts too, if it didn't come later: it is about to go. So of two that look at the same
 // time the later one gives way.
 func (b Budget) TooMany(others []Other) string {
 	var taken, out []string
@@ -39,7 +45,7 @@ func (b Budget) TooMany(others []Other) string {
 		if o.HoldsSlot || silent {
 			taken = append(taken, o.Name)
 		}
-		if !o.Ready || o.Unschedulable || o.HoldsSlot && o.HeldFirst {
+		if !o.Ready || o.Unschedulable || o.HoldsSlot && (o.HeldFirst || o.HeldTogether) {
 			out = append(out, o.Name)
 		}
 	}
@@ -52,6 +58,28 @@ func (b Budget) TooMany(others []Other) string {
 			are(len(out)), names(out), b.MaxUnavailable)
 	}
 	return ""
+}
+
+// GivesWay reports whether this node is one to give its slot back, of those that only keep each other from going because they took theirs
+// in the same second: all do but the first by name.
+func (b Budget) GivesWay(self string, others []Other) bool {
+	first := true
+	alone := slices.Clone(others)
+	for i := range alone {
+		if alone[i].HeldTogether {
+			first = first && self < alone[i].Name
+			alone[i].HoldsSlot, alone[i].HeldTogether = false, false
+		}
+	}
+	return !first && b.TooMany(others) != "" && b.TooMany(alone) == ""
+}
+
+// Lost are those that went down for a reboot so long ago that they should be back, and are not: nobody but the others can count them as
+// failed. Their clocks are taken to agree with this node's, but for a small part of that time.
+func Lost(others []Other, p Policy, now time.Time) []Other {
+	return slices.DeleteFunc(slices.Clone(others), func(o Other) bool {
+		return o.Ready || !o.HoldsSlot || o.Ordered.IsZero() || now.Sub(o.Ordered) < p.RebootTimeout
+	})
 }
 
 // anySilent: without such a node the slots alone have counted right, and were checked when this one was taken.

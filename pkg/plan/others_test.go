@@ -13,6 +13,7 @@ func TestBudget(t *testing.T) {
 	rebooting := Other{Name: "rebooting", Busy: true, Unschedulable: true, HoldsSlot: true, HeldFirst: true}
 	before := Other{Name: "before", Ready: true, HoldsSlot: true, HeldFirst: true}
 	after := Other{Name: "after", Ready: true, HoldsSlot: true}
+	together := Other{Name: "b", Ready: true, HoldsSlot: true, HeldTogether: true}
 	for _, c := range []struct {
 		name   string
 		budget Budget
@@ -27,6 +28,7 @@ func TestBudget(t *testing.T) {
 		{"room for one more", Budget{Slots: 1, MaxUnavailable: 3}, []Other{cordoned, down}, ""},
 		{"no room", Budget{Slots: 1, MaxUnavailable: 2}, []Other{cordoned, down}, "2 nodes are out of service already: cordoned, down;"},
 		{"another goes, it came first", Budget{Slots: 2, MaxUnavailable: 1}, []Other{before}, "already: before;"},
+		{"another goes, it came in the same second", Budget{Slots: 2, MaxUnavailable: 1}, []Other{together}, "already: b;"},
 		{"another goes, it came later", Budget{Slots: 2, MaxUnavailable: 1}, []Other{after}, ""},
 		{"one is out in its slot, another is free", Budget{Slots: 2}, []Other{rebooting}, ""},
 		{"broken without a slot", Budget{Slots: 1}, []Other{broken}, "1 node is out of service by rebootd's doing or not back yet: broken;"},
@@ -38,6 +40,31 @@ func TestBudget(t *testing.T) {
 			why := c.budget.TooMany(c.others)
 			if (why == "") != (c.why == "") || !strings.Contains(why, c.why) {
 				t.Errorf("%q, want %q", why, c.why)
+			}
+		})
+	}
+}
+
+func TestGivesWay(t *testing.T) {
+	together := Other{Name: "b", Ready: true, HoldsSlot: true, HeldTogether: true}
+	before := Other{Name: "before", Ready: true, HoldsSlot: true, HeldFirst: true}
+	down := Other{Name: "down"}
+	for _, c := range []struct {
+		name   string
+		self   string
+		budget Budget
+		others []Other
+		gives  bool
+	}{
+		{"the first by name", "a", Budget{Slots: 2, MaxUnavailable: 1}, []Other{together}, false},
+		{"the second", "c", Budget{Slots: 2, MaxUnavailable: 1}, []Other{together}, true},
+		{"there is room", "c", Budget{Slots: 2, MaxUnavailable: 2}, []Other{together}, false},
+		{"there would be no room without it either", "c", Budget{Slots: 2, MaxUnavailable: 1}, []Other{together, down}, false},
+		{"whoever came first keeps its turn", "c", Budget{Slots: 2, MaxUnavailable: 1}, []Other{before}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.budget.GivesWay(c.self, c.others); got != c.gives {
+				t.Errorf("%v", got)
 			}
 		})
 	}

@@ -45,7 +45,7 @@ const (
 	KuredPresent Reason = "KuredPresent"
 	// WaitingForSlot: Other nodes hold all slots of the lock group.
 	WaitingForSlot Reason = "WaitingForSlot"
-	// WaitingForTurn: Another node was named to go next.
+	// WaitingForTurn: The annotation rebootd.io/priority is no whole number, so the node's turn comes as if it were 0.
 	WaitingForTurn Reason = "WaitingForTurn"
 	// BackingOff: An earlier attempt was given up; the next follows after a pause.
 	BackingOff Reason = "BackingOff"

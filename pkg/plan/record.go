@@ -87,6 +87,13 @@ type Record struct {
 	Attached []string `json:"attached,omitempty"`
 	// OutSince is when the node was cordoned for this reboot.
 	OutSince time.Time `json:"outSince,omitzero"`
+	// Drained is when the drain was over, Up when another boot ID was first seen. Set from Rebooting and from Recovering on.
+	Drained time.Time `json:"drained,omitzero"`
+	Up      time.Time `json:"up,omitzero"`
+
+	// Taint is the key of the soft taint that was put on the Node.
+	Taint string `json:"taint,omitempty"`
+
 	// Attempts counts the reboot commands announced in this Rebooting; LastAttempt is when the last was.
 	Attempts    int       `json:"attempts,omitempty"`
 	LastAttempt time.Time `json:"lastAttempt,omitzero"`
@@ -129,10 +136,15 @@ type Reboot struct {
 	// Out is when the node was cordoned, In when it was back in service.
 	Out time.Time `json:"out"`
 	In  time.Time `json:"in"`
+	// Drained is when the drain was over, Up when the new boot was first seen. Zero: not known.
+	Drained time.Time `json:"drained,omitzero"`
+	Up      time.Time `json:"up,omitzero"`
 	// Ours is false for a reboot that happened before rebootd's own command (a power cut, a person).
 	Ours bool `json:"ours"`
 	// Cleared is whether the reboot was no longer wanted afterwards.
 	Cleared bool `json:"cleared"`
+	// Failed is whether it was counted as failed for the whole cluster before the node came back after all.
+	Failed bool `json:"failed,omitempty"`
 	// By names what asked for it.
 	By []string `json:"by,omitempty"`
 }
@@ -187,6 +199,12 @@ func (r Record) Out() bool {
 	}
 }
 
+// Succeeded reports whether the node is back from a reboot that went well: one that was counted as failed, and ended well only later
+// or by a person's hand, did not.
+func (r Record) Succeeded() bool {
+	return r.Phase == Idle && r.Reason == RebootSucceeded && len(r.History) > 0 && !r.History[len(r.History)-1].Failed
+}
+
 // Waits reports whether the node waits for nothing but a slot.
 func (r Record) Waits() bool {
 	if r.Phase != Required {
@@ -208,7 +226,7 @@ func (r Record) enter(phase Phase, reason Reason, now time.Time) Record {
 
 // idle is the record of a node in service: of the past it keeps what was done, and nothing else.
 func (r Record) idle(bootID string, reason Reason, now time.Time) Record {
-	return Record{BootID: bootID, History: r.History, Honoured: r.Honoured}.enter(Idle, reason, now)
+	return Record{BootID: bootID, Taint: r.Taint, History: r.History, Honoured: r.Honoured}.enter(Idle, reason, now)
 }
 
 // remember is the record with one more reboot in its history.

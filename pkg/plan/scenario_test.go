@@ -132,6 +132,8 @@ func (w *world) do(verb string, args []string, tell func(string)) error {
 		w.record = arg
 	case "boot-id":
 		w.bootErr = map[bool]string{true: "permission denied"}[arg == "unreadable"]
+	case "soft":
+		w.node.Soft = args
 	case "node":
 		w.nodeSetting(arg)
 	case "policy":
@@ -202,6 +204,10 @@ func (w *world) rebootSetting(args []string) error {
 func (w *world) policySetting(args []string) error {
 	if args[0] == "on-drain-timeout" {
 		w.policy.OnDrainTimeout = OnDrainTimeout(args[1])
+		return nil
+	}
+	if args[0] == "taint" {
+		w.policy.Taint = strings.Join(args[1:], "")
 		return nil
 	}
 	settings := map[string]*time.Duration{

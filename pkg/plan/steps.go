@@ -23,7 +23,7 @@ func say(o Observation, reason Reason, message string, now time.Time) Action {
 	}
 	r, told := o.Record.asked(o), o.Node.Told
 	same := o.Record.Reason == reason && told.Reason == reason && slices.Equal(r.Requests, o.Record.Requests)
-	if same && (told.Message == message || now.Sub(told.At) < retell) {
+	if same && (told.Message == InFull(o, r, message) || now.Sub(told.At) < retell) {
 		return Action{Do: DoWait, Reason: reason, Message: message}
 	}
 	r.Reason = reason
@@ -43,10 +43,22 @@ func failed(o Observation, told Action) Action {
 // refuse is for what leaves no record that could be written: the reason goes into the condition alone.
 func refuse(o Observation, message string) Action {
 	do := DoWait
-	if told := o.Node.Told; o.Node.Exists && (told.Reason != GateError || told.Message != message) {
+	if told := o.Node.Told; o.Node.Exists && (told.Reason != GateError || told.Message != InFull(o, o.Record, message)) {
 		do = DoTell
 	}
 	return Action{Do: do, Reason: GateError, Message: message}
+}
+
+// inFull is the action with what the Node's condition is to say.
+func inFull(o Observation, a Action) Action {
+	r := o.Record
+	switch a.Do {
+	case DoWrite, DoFail, DoCordon, DoUncordon:
+		r = a.Record
+	default:
+	}
+	a.Told = InFull(o, r, a.Message)
+	return a
 }
 
 // within is the action, looked at again no later than in d.
@@ -85,6 +97,7 @@ func cordon(o Observation, p Policy, now time.Time) Action {
 	if r.Phase != Drain {
 		r = r.afresh(p).enter(Drain, Draining, now)
 		r.OutSince, r.Attempts, r.Failed = now, 0, false
+		r.Drained, r.Up = time.Time{}, time.Time{}
 		r.LastAttempt, r.Issued = time.Time{}, time.Time{}
 	}
 	r.Reason, r.BootID, r.Slot, r.LeaseUID = Draining, o.BootID, o.Slot.Name, o.Slot.LeaseUID
@@ -115,6 +128,7 @@ func attempt(o Observation, message string, now time.Time) Action {
 	r := o.Record
 	if r.Phase != Rebooting {
 		r = r.watched(o.Daemons).enter(Rebooting, RebootIssued, now)
+		r.Drained = now
 	}
 	r = r.asked(o)
 	r.Reason = RebootIssued
@@ -217,6 +231,8 @@ func count(n int, what string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
+
+func rounded(from, to time.Time) time.Duration { return to.Sub(from).Round(time.Second) }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -201,7 +202,7 @@ func (w *world) act(o Observation, a Action) {
 	if keepsDrain := a.Do == DoDrain || a.Do == DoWrite && a.Record.Phase == Drain && (a.Reason == Draining || a.Reason == BlockedByPDB || a.Reason == BlockedByHook || a.Reason == DrainFailed) || a.Do == DoHook; !keepsDrain {
 		p.pods = DrainState{}
 	}
-	told := Told{Reason: a.Reason, Message: a.Message, At: w.now}
+	told := Told{Reason: a.Reason, Message: a.Told, At: w.now}
 	w.node.carry(a.Marks)
 	switch a.Do {
 	case DoWait:
@@ -220,6 +221,12 @@ func (w *world) act(o Observation, a Action) {
 	case DoCordon:
 		w.record, w.node.Unschedulable = a.Record.String(), true
 		w.disruptive = append(w.disruptive, a.Do)
+	case DoTaint:
+		w.record = a.Record.String()
+		w.node.Soft = slices.DeleteFunc(w.node.Soft, func(key string) bool { return slices.Contains(a.Untaint, key) })
+		if key := a.Record.Taint; key != "" && !slices.Contains(w.node.Soft, key) {
+			w.node.Soft = append(w.node.Soft, key)
+		}
 	case DoUncordon:
 		w.record, w.node.Unschedulable = a.Record.String(), false
 	case DoDrain:

@@ -1,7 +1,8 @@
 package tell
 
 import (
-	"strings"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,128 +11,183 @@ import (
 	"github.com/rebootd/rebootd/pkg/tell/notify"
 )
 
-// Metrics are everything that this agent measures. Every label has a bounded set of values.
+// Metrics are everything that this agent measures. Every label has a bounded set of values, and every series the label node:
+// so rules and dashboards need nothing of how an agent is found.
+//
+// What can be read off the last look is made of it when somebody asks, all of one moment (state). An agent ends with each
+// reboot, and what only it had counted would be lost: so a new one begins with the reboots that its Node's record remembers.
 type Metrics struct {
-	required  *prometheus.GaugeVec
-	since     prometheus.Gauge
-	kured     *prometheus.GaugeVec
-	asked     *prometheus.GaugeVec
-	phase     *prometheus.GaugeVec
-	blocked   *prometheus.GaugeVec
-	slotHeld  prometheus.Gauge
-	orphans   prometheus.Gauge
-	lastCheck prometheus.Gauge
-	drains    *prometheus.CounterVec
-	reboots   *prometheus.CounterVec
-	hooks     *prometheus.CounterVec
-	out       prometheus.Histogram
-	notices   *prometheus.CounterVec
-	build     *prometheus.GaugeVec
-	node      string
+	state     *state
+	counts    counts
+	config    *prometheus.GaugeVec
+	options   *prometheus.GaugeVec
+	requests  *prometheus.CounterVec
+	remember  sync.Once
+	mu        sync.Mutex
+	gateError map[string]bool // the gates that couldn't be evaluated at the last look
+	drained   bool            // the drain of the reboot that is under way was counted by this process
+}
+
+// counts are what is counted as it happens.
+type counts struct {
+	drains, reboots, evictions, gateErrors, hooks, notices *prometheus.CounterVec
+	drain, reboot, out                                     prometheus.Histogram
 }
 
 // NewMetrics registers the metrics of one node.
 func NewMetrics(reg prometheus.Registerer, node, version string) *Metrics {
-	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
-	}
 	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
 	}
-	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-	}
+	reg = prometheus.WrapRegistererWith(prometheus.Labels{"node": node}, reg)
 	m := &Metrics{
-		node:     node,
-		required: gauges("rebootd_reboot_required", "1 while this node wants a reboot, 0 while it does not; absent while that is unknown.", "node"),
-		since:    gauge("rebootd_reboot_required_since_seconds", "When this node's reboot was first seen to be wanted, in Unix seconds; 0 while none is."),
-		kured:    gauges("kured_reboot_required", "The same as rebootd_reboot_required, under the name that kured gives it.", "node"),
-		asked: gauges("rebootd_asked",
-			"1 for each kind of thing that asks for a reboot now: file, command, uptime, request, request-now.", "by"),
-		phase:    gauges("rebootd_phase", "1 for the phase that this node is in, 0 for the others.", "phase"),
-		blocked:  gauges("rebootd_blocked", "1 for the reason that this node waits for while a reboot is wanted.", "reason"),
-		slotHeld: gauge("rebootd_slot_held", "1 while this node holds a slot of its lock group."),
-		orphans: gauge("rebootd_orphaned_slots",
-			"How many slots that this node waits for have lost the reference to their owner; nothing frees them when it is gone."),
-		lastCheck: gauge("rebootd_last_check_seconds",
-			"When what this agent knows of whether a reboot is wanted was found out, in Unix seconds; of several sentinels the oldest answer."),
-		drains:  counters("rebootd_drains_total", "Drains that ended, by result.", "result"),
-		reboots: counters("rebootd_reboots_total", "Reboots proved by a changed boot ID, and reboot commands that failed, by result.", "result"),
-		hooks:   counters("rebootd_hooks_total", "Tries of hooks, by the point at which they run and by result.", "hook", "result"),
-		out: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "rebootd_out_of_service_seconds", Help: "How long this node was out of service for a reboot, from cordon to uncordon.",
+		state:  newState(),
+		counts: newCounts(),
+		config: gauges("rebootd_config_info", "1, labelled with a hash of all options but those that tell one node from another. "+
+			"Agents with different ones are configured differently.", "hash"),
+		options: gauges("rebootd_option_info", "1 for each option that is not at its default; secrets are masked.", "option", "value", "source"),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rebootd_api_requests_total",
+			Help: "Requests to the API server by verb, resource and status code; the code is \"error\" where no answer came.",
+		}, []string{"verb", "resource", "code"}),
+		gateError: map[string]bool{},
+	}
+	build := gauges("rebootd_build_info", "1, labelled with the version of this agent, and of the Go that it was built with.", "version", "go_version")
+	build.WithLabelValues(version, runtime.Version()).Set(1)
+	reg.MustRegister(m.state, m.config, m.options, m.requests, build)
+	m.counts.register(reg)
+	return m
+}
+
+func newCounts() counts {
+	vec := func(name, help, label string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	}
+	histogram := func(name, help string) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: name, Help: help + " A new agent begins with the reboots that the Node's record remembers.",
 			Buckets: []float64{15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200},
-		}),
-		notices: counters("rebootd_notifications_total", "Notices to services (--notify-url), by result.", "result"),
-		build:   gauges("rebootd_build_info", "1, labelled with the version of this agent.", "version"),
+		})
 	}
-	reg.MustRegister(m.required, m.since, m.kured, m.asked, m.phase, m.blocked, m.slotHeld, m.orphans, m.lastCheck, m.drains, m.reboots, m.hooks, m.out, m.notices, m.build)
-	m.build.WithLabelValues(version).Set(1)
-	for _, r := range []string{"drained", "aborted"} {
-		m.drains.WithLabelValues(r)
+	c := counts{
+		drains: vec("rebootd_drains_total", "Drains that ended: drained; forced (rebooted under the pods that were left); timed_out; "+
+			"aborted (a gate, a lost slot, no longer wanted); interrupted (the machine went down by itself); failed (can't work, tried again).", "result"),
+		reboots: vec("rebootd_reboots_total", "Reboots: succeeded (proved and back in service); other (so too, but not ordered by rebootd); "+
+			"failed (the command is known to have failed); timed_out (the boot ID didn't change within --reboot-timeout); "+
+			"not_ready (rebooted, but not Ready within --reboot-timeout).", "result"),
+		evictions: vec("rebootd_evictions_total", "Answers to evictions: evicted; gone (there was no such pod any more); blocked (by a PodDisruptionBudget); "+
+			"forbidden; terminating (its namespace is being deleted); error.", "result"),
+		gateErrors: vec("rebootd_gate_errors_total", "How often a gate began to be one that can't be evaluated, and so is closed.", "gate"),
+		hooks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rebootd_hooks_total", Help: "Tries of hooks, by the point at which they run and by result.",
+		}, []string{"hook", "result"}),
+		notices: vec("rebootd_notifications_total", "Notices to services (--notify-url), by result.", "result"),
+		drain:   histogram("rebootd_drain_duration_seconds", "From the cordon to the end of the drain."),
+		reboot:  histogram("rebootd_reboot_duration_seconds", "From the end of the drain until the agent ran in the new boot."),
+		out:     histogram("rebootd_out_of_service_seconds", "How long this node was out of service for a reboot, from cordon to uncordon."),
 	}
-	for _, r := range []string{"succeeded", "failed"} {
-		m.reboots.WithLabelValues(r)
+	for vec, results := range map[*prometheus.CounterVec][]string{
+		c.drains:    {"drained", "forced", "timed_out", "aborted", "interrupted", "failed"},
+		c.reboots:   {"succeeded", "other", "failed", "timed_out", "not_ready"},
+		c.evictions: {"evicted", "gone", "blocked", "forbidden", "terminating", "error"},
+	} {
+		for _, r := range results {
+			vec.WithLabelValues(r)
+		}
 	}
 	for _, r := range notify.Results() {
-		m.notices.WithLabelValues(string(r))
+		c.notices.WithLabelValues(string(r))
 	}
 	for _, p := range plan.HookPoints() {
 		for _, r := range []string{"succeeded", "failed"} {
-			m.hooks.WithLabelValues(string(p), r)
+			c.hooks.WithLabelValues(string(p), r)
 		}
 	}
-	return m
+	return c
+}
+
+func (c counts) register(reg prometheus.Registerer) {
+	reg.MustRegister(c.drains, c.reboots, c.evictions, c.gateErrors, c.hooks, c.notices, c.drain, c.reboot, c.out)
 }
 
 // Looked notes one look at the machine and what it found.
 func (m *Metrics) Looked(o plan.Observation, now time.Time) {
-	m.lastCheck.Set(float64(now.Unix()))
-	if at := o.Wanted.At; !at.IsZero() {
-		m.lastCheck.Set(float64(at.Unix()))
+	if o.Node.Exists && o.RecordError == "" {
+		m.remember.Do(func() {
+			for _, b := range o.Record.History {
+				m.back(b, false)
+			}
+		})
 	}
-	m.asked.Reset()
-	if o.Wanted.Answer == plan.Yes {
-		for _, by := range o.Wanted.By {
-			kind, _, _ := strings.Cut(by, " ")
-			m.asked.WithLabelValues(kind).Set(1)
-		}
-	}
-	switch o.Wanted.Answer {
-	case plan.Unknown:
-		m.required.Reset()
-		m.kured.Reset()
-	default:
-		m.required.WithLabelValues(m.node).Set(number(o.Wanted.Answer == plan.Yes))
-		m.kured.WithLabelValues(m.node).Set(number(o.Wanted.Answer == plan.Yes))
-	}
-	m.since.Set(0)
-	if t := o.Record.RequiredSince; !t.IsZero() {
-		m.since.Set(float64(t.Unix()))
-	}
-	m.slotHeld.Set(number(o.Slot.Held))
+	m.gateErrors(o.Gates)
+	m.state.look(o, now)
 }
 
-// Orphans notes how many of the slots that this node waits for have no owner.
-func (m *Metrics) Orphans(n int) { m.orphans.Set(float64(n)) }
+// gateErrors counts the gates that could be evaluated at the last look, and can't be now.
+func (m *Metrics) gateErrors(verdicts []plan.Verdict) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := m.gateError
+	m.gateError = map[string]bool{}
+	for _, v := range verdicts {
+		if v.Open || v.Reason != plan.GateError {
+			continue
+		}
+		m.gateError[v.Gate] = true
+		if !before[v.Gate] {
+			m.counts.gateErrors.WithLabelValues(v.Gate).Inc()
+		}
+	}
+}
 
-// Drained counts a drain that ended.
-func (m *Metrics) Drained(ok bool) {
-	if ok {
-		m.drains.WithLabelValues("drained").Inc()
+// Moved notes that a record was written, after what was observed.
+func (m *Metrics) Moved(o plan.Observation, after plan.Record) {
+	before := o.Record
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if result := drainResult(o, after); result != "" {
+		m.counts.drains.WithLabelValues(result).Inc()
+		m.drained = after.Phase == plan.Rebooting
+	}
+	if after.Failed && !before.Failed {
+		result := "timed_out"
+		if after.Phase == plan.Recovering {
+			result = "not_ready"
+		}
+		m.counts.reboots.WithLabelValues(result).Inc()
+	}
+	if n := len(after.History); before.Phase == plan.Settle && after.Phase == plan.Idle && n > 0 {
+		m.back(after.History[n-1], m.drained)
+		m.drained = false
+	}
+}
+
+// back counts a reboot that is over; its drain too, unless that was counted when it ended.
+func (m *Metrics) back(b plan.Reboot, drained bool) {
+	result := "other"
+	if b.Ours {
+		result = "succeeded"
+	}
+	m.counts.reboots.WithLabelValues(result).Inc()
+	m.counts.out.Observe(b.In.Sub(b.Out).Seconds())
+	if b.Drained.IsZero() {
 		return
 	}
-	m.drains.WithLabelValues("aborted").Inc()
+	if !drained {
+		m.counts.drains.WithLabelValues("drained").Inc()
+	}
+	m.counts.drain.Observe(b.Drained.Sub(b.Out).Seconds())
+	m.counts.reboot.Observe(b.Up.Sub(b.Drained).Seconds())
 }
 
 // Notified counts what became of a notice.
-func (m *Metrics) Notified(r notify.Result) { m.notices.WithLabelValues(string(r)).Inc() }
+func (m *Metrics) Notified(r notify.Result) { m.counts.notices.WithLabelValues(string(r)).Inc() }
 
-// Rebooted counts a proved reboot.
-func (m *Metrics) Rebooted() { m.reboots.WithLabelValues("succeeded").Inc() }
+// DrainCantWork counts a drain that couldn't work.
+func (m *Metrics) DrainCantWork() { m.counts.drains.WithLabelValues("failed").Inc() }
 
 // RebootFailed counts a reboot command that is known to have failed.
-func (m *Metrics) RebootFailed() { m.reboots.WithLabelValues("failed").Inc() }
+func (m *Metrics) RebootFailed() { m.counts.reboots.WithLabelValues("failed").Inc() }
 
 // HookRan counts one try of a hook.
 func (m *Metrics) HookRan(hook string, ok bool) {
@@ -139,25 +195,32 @@ func (m *Metrics) HookRan(hook string, ok bool) {
 	if ok {
 		result = "succeeded"
 	}
-	m.hooks.WithLabelValues(hook, result).Inc()
+	m.counts.hooks.WithLabelValues(hook, result).Inc()
 }
 
-// Back counts a node's time out of service.
-func (m *Metrics) Back(out time.Duration) { m.out.Observe(out.Seconds()) }
+// Evicted counts the answer to an eviction.
+func (m *Metrics) Evicted(result string) { m.counts.evictions.WithLabelValues(result).Inc() }
 
-func (m *Metrics) setReason(phase plan.Phase, reason plan.Reason) {
-	for _, p := range plan.Phases() {
-		m.phase.WithLabelValues(string(p)).Set(number(p == phase))
-	}
-	m.blocked.Reset()
-	if phase != plan.Idle && phase != "" {
-		m.blocked.WithLabelValues(string(reason)).Set(1)
-	}
-}
+// Orphans notes how many of the slots that this node waits for have no owner.
+func (m *Metrics) Orphans(n int) { m.state.setOrphans(n) }
 
-func number(b bool) float64 {
-	if b {
-		return 1
+// drainResult is how a drain ended with this record; "": none did.
+func drainResult(o plan.Observation, after plan.Record) string {
+	if o.Record.Phase != plan.Drain {
+		return ""
 	}
-	return 0
+	switch {
+	case after.Phase == plan.Rebooting && o.Pods.Work == plan.Done:
+		return "drained"
+	case after.Phase == plan.Rebooting:
+		return "forced"
+	case after.Phase == plan.Recovering:
+		return "interrupted"
+	case after.Phase == plan.Aborting && after.Reason == plan.DrainTimedOut:
+		return "timed_out"
+	case after.Phase == plan.Aborting:
+		return "aborted"
+	default:
+		return ""
+	}
 }

@@ -80,7 +80,7 @@ func (t *Teller) Say(n *corev1.Node, phase plan.Phase, reason plan.Reason, messa
 }
 
 // Measure sets the metrics that go with what is said.
-func (t *Teller) Measure(phase plan.Phase, reason plan.Reason) { t.Metrics.setReason(phase, reason) }
+func (t *Teller) Measure(phase plan.Phase, reason plan.Reason) { t.Metrics.state.say(phase, reason) }
 
 // Happened tells of something that has happened, whatever is said next: a slot taken, a command that failed.
 func (t *Teller) Happened(n *corev1.Node, phase plan.Phase, reason plan.Reason, message string) {

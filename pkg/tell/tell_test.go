@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/sirupsen/logrus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -82,64 +81,9 @@ func TestResume(t *testing.T) {
 	}
 }
 
-func TestMetrics(t *testing.T) {
-	s := newScene()
-	since := time.Unix(500, 0)
-	o := plan.Observation{Wanted: plan.Wanted{Answer: plan.Yes}, Record: plan.Record{RequiredSince: since}, Slot: plan.Slot{Held: true}}
-	s.Metrics.Looked(o, s.now)
-	s.Measure(plan.Required, plan.WaitingForSlot)
-	s.Metrics.Drained(true)
-	s.Metrics.Rebooted()
-	s.Metrics.RebootFailed()
-	s.Metrics.Back(time.Minute)
-	if problems, err := testutil.GatherAndLint(s.reg); err != nil || len(problems) > 0 {
-		t.Errorf("%v, %v", problems, err)
-	}
-	want := `
-# HELP kured_reboot_required The same as rebootd_reboot_required, under the name that kured gives it.
-# TYPE kured_reboot_required gauge
-kured_reboot_required{node="n"} 1
-# HELP rebootd_blocked 1 for the reason that this node waits for while a reboot is wanted.
-# TYPE rebootd_blocked gauge
-rebootd_blocked{reason="WaitingForSlot"} 1
-# HELP rebootd_slot_held 1 while this node holds a slot of its lock group.
-# TYPE rebootd_slot_held gauge
-rebootd_slot_held 1
-`
-	names := []string{"kured_reboot_required", "rebootd_blocked", "rebootd_slot_held"}
-	if err := testutil.GatherAndCompare(s.reg, strings.NewReader(want), names...); err != nil {
-		t.Error(err)
-	}
-	s.Metrics.Looked(plan.Observation{}, s.now)
-	if n := testutil.CollectAndCount(s.Metrics.required); n != 0 {
-		t.Error("what is unknown is neither 0 nor 1")
-	}
-	s.Measure(plan.Idle, plan.NotRequired)
-	if n := testutil.CollectAndCount(s.Metrics.blocked); n != 0 {
-		t.Error("an idle node is blocked by nothing")
-	}
-}
-
-func TestMetricsOfWhatAsks(t *testing.T) {
-	s := newScene()
-	w := plan.Wanted{Answer: plan.Yes, At: time.Unix(400, 0), By: []string{"file /run/a", "file /run/b", `request "x"`}}
-	s.Metrics.Looked(plan.Observation{Wanted: w}, s.now)
-	if n := testutil.CollectAndCount(s.Metrics.asked); n != 2 || testutil.ToFloat64(s.Metrics.asked.WithLabelValues("request")) != 1 {
-		t.Errorf("%d kinds ask", n)
-	}
-	if at := testutil.ToFloat64(s.Metrics.lastCheck); at != 400 {
-		t.Errorf("the oldest answer is from %v", at)
-	}
-	w.Answer, w.At = plan.No, time.Time{}
-	s.Metrics.Looked(plan.Observation{Wanted: w}, s.now)
-	if n := testutil.CollectAndCount(s.Metrics.asked); n != 0 || testutil.ToFloat64(s.Metrics.lastCheck) != float64(s.now.Unix()) {
-		t.Errorf("%d kinds ask for nothing", n)
-	}
-}
-
 func TestHandler(t *testing.T) {
 	s := newScene()
-	h := Handler(s.reg, func() error { return nil }, func() error { return errors.New("not looked yet") })
+	h := Probes(Handler(s.reg), func() error { return nil }, func() error { return errors.New("not looked yet") })
 	for path, want := range map[string]int{"/metrics": 200, "/healthz": 200, "/readyz": 503, "/other": 404} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))

@@ -4,12 +4,15 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -44,18 +47,20 @@ func run(check bool) error {
 		return err
 	}
 	pages := []struct{ file, text string }{
-		{"docs/options.md", "# Options\n\n" + config.Markdown()},
+		{"docs/configuration.md", "# Configuration\n\n" + config.Markdown()},
 		{"docs/reasons.md", reasons},
 		{"docs/metrics.md", metrics},
 	}
 	for i := range pages {
 		pages[i].text = "<!-- Made from the code by `make docs`. -->\n\n" + pages[i].text
 	}
-	plugin, err := included("docs/plugin.md")
-	if err != nil {
-		return err
+	for _, page := range []string{"README.md", "docs/plugin.md"} {
+		text, err := included(page)
+		if err != nil {
+			return err
+		}
+		pages = append(pages, struct{ file, text string }{page, text})
 	}
-	pages = append(pages, struct{ file, text string }{"docs/plugin.md", plugin})
 	for _, p := range pages {
 		text := []byte(p.text)
 		old, err := os.ReadFile(p.file)
@@ -154,17 +159,13 @@ func source() (string, error) {
 
 // metrics lists what an agent serves besides the Go runtime's and the process's own.
 func metrics() (string, error) {
-	reg := prometheus.NewRegistry()
-	m := tell.NewMetrics(reg, "node", "version")
-	m.Looked(plan.Observation{Wanted: plan.Wanted{Answer: plan.Yes, By: []string{"file"}}}, time.Unix(0, 0))
-	t := tell.Teller{Metrics: m}
-	t.Measure(plan.Required, plan.WaitingForSlot)
-	families, err := reg.Gather()
+	families, err := sample()
 	if err != nil {
 		return "", err
 	}
 	var b strings.Builder
-	b.WriteString("# Metrics\n\nServed on `/metrics` of port 8080 (`--metrics-port`), beside those of the Go runtime and the process.\n\n" +
+	b.WriteString("# Metrics\n\nServed on `/metrics` of port 8080 (`--metrics-port`), beside those of the Go runtime and the process. Every one has the label `node`. " +
+		"How to scrape them, alert on them and look at them: [monitoring](monitoring.md).\n\n" +
 		"| metric | type | labels | meaning |\n|---|---|---|---|\n")
 	for _, f := range families {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.GetName(), strings.ToLower(f.GetType().String()), labels(f), f.GetHelp())
@@ -172,10 +173,35 @@ func metrics() (string, error) {
 	return b.String(), nil
 }
 
+// sample is every metric that there is: those of a node that is out and has everything that can be measured.
+func sample() ([]*dto.MetricFamily, error) {
+	reg := prometheus.NewRegistry()
+	m := tell.NewMetrics(reg, "node", "version")
+	now := time.Unix(1, 0)
+	m.Windows(func(time.Time) tell.Opening { return tell.Opening{Opens: now, Closes: now} })
+	m.Configured([]tell.Option{{Name: "concurrency", Value: "2", Source: "--concurrency"}})
+	m.Looked(plan.Observation{
+		Node: plan.Node{Exists: true}, Wanted: plan.Wanted{Answer: plan.Yes, By: []string{"file"}},
+		Record: plan.Record{History: []plan.Reboot{{In: now}}, BackOff: &plan.BackOff{Reason: plan.DrainTimedOut}},
+		Gates:  []plan.Verdict{{Gate: "hold", Reason: plan.GateError}},
+	}, now)
+	if resp, err := m.Requests(nowhere{}).RoundTrip(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/api/v1/nodes"}}); err == nil {
+		resp.Body.Close()
+	}
+	(&tell.Teller{Metrics: m}).Measure(plan.Required, plan.WaitingForSlot)
+	return reg.Gather()
+}
+
+type nowhere struct{}
+
+func (nowhere) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("nowhere") }
+
 func labels(f *dto.MetricFamily) string {
 	var names []string
 	for _, l := range f.GetMetric()[0].GetLabel() {
-		names = append(names, "`"+l.GetName()+"`")
+		if l.GetName() != "node" {
+			names = append(names, "`"+l.GetName()+"`")
+		}
 	}
 	return strings.Join(names, " ")
 }

@@ -69,6 +69,8 @@ type Options struct {
 	// RetryAfter is the least wait between two evictions of one pod; 0 means 5 s. The server's
 	// Retry-After is kept to when it is longer.
 	RetryAfter time.Duration
+	// Answered, if not nil, is called with what became of each eviction: evicted, gone, blocked, forbidden, terminating or error.
+	Answered func(result string)
 	// Parallel is how many evictions may be under way at once; 0 means 20.
 	Parallel int
 }
@@ -102,6 +104,9 @@ func New(client kubernetes.Interface, o Options, log logrus.FieldLogger) *Draine
 	}
 	if o.Hold == nil {
 		o.Hold = func(metav1.Object) string { return "" }
+	}
+	if o.Answered == nil {
+		o.Answered = func(string) {}
 	}
 	return &Drainer{client: client, opts: o, log: log.WithField("node", o.NodeName)}
 }

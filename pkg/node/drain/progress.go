@@ -116,6 +116,26 @@ func obstacle(err error) Obstacle {
 	return o
 }
 
+// kindOf is the kind of answer that an eviction got.
+func kindOf(err error) string {
+	switch {
+	case err == nil:
+		return "evicted"
+	case apierrors.IsNotFound(err):
+		return "gone"
+	}
+	switch obstacle(err).Reason {
+	case PDB:
+		return "blocked"
+	case Forbidden:
+		return "forbidden"
+	case Terminating:
+		return "terminating"
+	default:
+		return "error"
+	}
+}
+
 // budgetName takes the name out of what the API server says of a PodDisruptionBudget
 // (pkg/registry/core/pod/storage/eviction.go): every sentence begins "The disruption budget NAME ".
 func budgetName(message string) string {

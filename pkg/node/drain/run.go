@@ -214,6 +214,7 @@ func (r *run) round() int {
 // settle takes in the answer to an eviction.
 func (r *run) settle(res result) {
 	r.inFlight--
+	r.opts.Answered(kindOf(res.err))
 	if res.err == nil {
 		r.count.evicted++
 	}

@@ -35,7 +35,8 @@ func Look(n *corev1.Node) Seen {
 		case corev1.NodeReady:
 			s.Ready = c.Status == corev1.ConditionTrue
 		case conditionType:
-			s.Reason, s.Message = c.Reason, c.Message
+			s.Reason = c.Reason
+			s.Message, _, _ = strings.Cut(c.Message, " A reboot is wanted since ") // each line would say so
 		}
 	}
 	record, err := plan.ParseRecord(n.Annotations[stateAnnotation])

@@ -1,0 +1,213 @@
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/rebootd/rebootd/pkg/plan"
+	"github.com/rebootd/rebootd/test/cluster/lab"
+	"github.com/rebootd/rebootd/test/monitoring"
+)
+
+// pager is what Alertmanager tells, as a webhook gets it.
+type pager struct {
+	mu    sync.Mutex
+	calls []string // "status alert node"
+}
+
+func (p *pager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var said struct {
+		Alerts []struct {
+			Status string
+			Labels map[string]string
+		}
+	}
+	if err := json.NewDecoder(r.Body).Decode(&said); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range said.Alerts {
+		p.calls = append(p.calls, fmt.Sprintf("%s %s %s", a.Status, a.Labels["alertname"], a.Labels["node"]))
+	}
+}
+
+func (p *pager) told(call string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Contains(p.calls, call)
+}
+
+// hurried are the rules with seconds for hours.
+func hurried(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../charts/rebootd/files/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := strings.ReplaceAll(string(text), "24 * 3600", "2")
+	return regexp.MustCompile(`for: \w+`).ReplaceAllString(rules, "for: 500ms")
+}
+
+// The whole way of an alert: a real agent, Prometheus and Alertmanager. A reboot that is held back for long is told, the node is let go and
+// reboots, and that is told too. Meanwhile the Node says all of it.
+func TestAlertFiresAndResolves(t *testing.T) {
+	t.Parallel()
+	f := shared(t)
+	m := f.machine(t, f.namespace(t), "alerted")
+	port := freePort(t)
+	people := &pager{}
+	webhook := httptest.NewServer(people)
+	t.Cleanup(webhook.Close)
+	alertmanager := monitoring.Alertmanager(t, fmt.Sprintf("route: {receiver: people, group_by: ['...'], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}\n"+
+		"receivers: [{name: people, webhook_configs: [{url: %q}]}]\n", webhook.URL))
+	monitoring.Prometheus(t, fmt.Sprintf("global: {scrape_interval: 500ms, evaluation_interval: 500ms}\nrule_files: [alerts.yaml]\n"+
+		"scrape_configs: [{job_name: rebootd, static_configs: [{targets: ['127.0.0.1:%d']}]}]\n"+
+		"alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}\n", port, alertmanager.Address), map[string]string{"alerts.yaml": hurried(t)}, nil)
+
+	m.taint("example.com/theirs")
+	m.annotate("rebootd.io/hold", "a test looks on")
+	m.file("run/reboot-required.pkgs", "linux-image-6.1\nlibc6\n")
+	m.require()
+	m.power(func() *process {
+		return m.agent(fmt.Sprintf("--metrics-port=%d", port), "--prefer-no-schedule-taint="+plan.DefaultTaint, "--settle-time=1s")
+	})
+	m.says(plan.Held, "a test looks on", "A reboot is wanted since 20", "packages: linux-image-6.1, libc6")
+	m.eventually("tainted, beside what others put on", func(n *corev1.Node) bool { return taints(n) == "example.com/theirs rebootd.io/reboot-required" })
+	until(t, "Alertmanager tells that the reboot is pending", func() bool { return people.told("firing RebootdRebootPending " + m.name) })
+	m.annotate("rebootd.io/hold", nil)
+	m.back(1)
+	m.eventually("the taint is off, and only that", func(n *corev1.Node) bool { return taints(n) == "example.com/theirs" })
+	until(t, "Alertmanager tells that it is not any more", func() bool { return people.told("resolved RebootdRebootPending " + m.name) })
+	m.event(plan.Uncordoned)
+	m.tellsTheStory(t)
+}
+
+// taint is what somebody else puts on.
+func (m *machine) taint(key string) {
+	m.t.Helper()
+	m.patch(map[string]any{"spec": map[string]any{"taints": []corev1.Taint{{Key: key, Effect: corev1.TaintEffectPreferNoSchedule}}}})
+}
+
+// taints are the keys of the soft ones.
+func taints(n *corev1.Node) string {
+	var keys []string
+	for _, t := range n.Spec.Taints {
+		if t.Effect == corev1.TaintEffectPreferNoSchedule {
+			keys = append(keys, t.Key)
+		}
+	}
+	return strings.Join(keys, " ")
+}
+
+// tellsTheStory looks at what kubectl describe node says after a reboot, and that each Event was sent once.
+func (m *machine) tellsTheStory(t *testing.T) {
+	t.Helper()
+	text := m.kubectl("describe", "node", m.name)
+	for _, want := range []string{
+		"RebootRequired   False", "RebootSucceeded", "Rebooted and in service again at 20", "out of service (drain ", "reboot ",
+		"Asked for by file ", ", since 20",
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(text), " "), strings.Join(strings.Fields(want), " ")) {
+			t.Errorf("kubectl describe node doesn't say %q", want)
+		}
+	}
+	list, err := m.f.client.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + m.name + ",source=rebootd"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int32{}
+	for _, e := range list.Items {
+		counts[e.Reason] += e.Count
+		if e.InvolvedObject.UID != m.node().UID {
+			t.Errorf("the Event %s is of %s", e.Reason, e.InvolvedObject.UID)
+		}
+	}
+	for _, r := range []plan.Reason{plan.RebootRequired, plan.Held, plan.SlotTaken, plan.Draining, plan.RebootIssued, plan.RebootSucceeded, plan.Uncordoned} {
+		if !strings.Contains(text, string(r)) || counts[string(r)] == 0 || counts[string(r)] > 2 {
+			t.Errorf("kubectl describe node shows %d Events %s", counts[string(r)], r)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
+// kubectl runs it with all rights.
+func (m *machine) kubectl(args ...string) string {
+	m.t.Helper()
+	out, err := m.trySh("kubectl " + strings.Join(args, " "))
+	if err != nil {
+		m.t.Fatalf("kubectl %q: %v\n%s", args, err, out)
+	}
+	return out
+}
+
+// Every kubectl command of the runbooks that only looks is one that works.
+func TestRunbookCommandsWork(t *testing.T) {
+	t.Parallel()
+	f := shared(t)
+	m := f.machine(t, f.namespace(t), "looked-at")
+	m.agent()
+	m.says(plan.NotRequired)
+	daemonset, err := os.ReadFile("../../manifests/base/daemonset.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := strings.NewReplacer("kubernetes.io/os: linux", "kubernetes.io/os: none", "namespace: rebootd", "namespace: "+m.namespace) // and no pods
+	m.file("daemonset.yaml", here.Replace(string(daemonset)))
+	m.kubectl("create", "-f", m.path("daemonset.yaml"))
+	m.kubectl("create", "configmap", "-n", m.namespace, "rebootd-circuit")
+	m.kubectl("create", "configmap", "-n", m.namespace, "rebootd-control")
+	text, err := os.ReadFile("../../docs/runbooks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.ReplaceAll(string(text), "\\\n", "")
+	commands := regexp.MustCompile("(?m)(?:^|`)kubectl (?:get|describe) [^`#\n]+").FindAllString(all, -1)
+	if len(commands) < 15 {
+		t.Fatalf("only %d commands", len(commands))
+	}
+	for _, c := range commands {
+		c = strings.TrimSpace(strings.TrimPrefix(c, "`"))
+		if strings.Contains(c, "grep") || strings.Contains(c, "POD") {
+			continue
+		}
+		line := strings.ReplaceAll(c, "NODE'", "\x00'")
+		line = strings.ReplaceAll(strings.NewReplacer("custom-columns='NODE:", "custom-columns='\x00:").Replace(line), "NODE", m.name)
+		line = strings.NewReplacer("\x00", "NODE", "-n rebootd ", "-n "+m.namespace+" ").Replace(line + " ")
+		out, err := m.trySh(line)
+		if err != nil {
+			t.Errorf("%s: %v\n%s", c, err, out)
+		}
+	}
+}
+
+// trySh runs one line that begins with kubectl.
+func (m *machine) trySh(line string) (string, error) {
+	bin, err := lab.EnsureBinaries(context.Background(), os.Stderr)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", line)
+	cmd.Env = []string{"PATH=" + bin + ":/usr/bin:/bin", "KUBECONFIG=" + m.f.Kubeconfig(), "HOME=" + m.dir}
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
