@@ -150,7 +150,7 @@ func TestBesideKured(t *testing.T) {
 			ns := all[0].namespace
 			f.kured(t, ns, tt.kured)
 			observe(t, min(tt.kured, tt.rebootd), all...)
-			g := f.confined(t, ns, "../../manifests/kured-interlock")
+			g := f.limited(t, ns, "../../manifests/kured-interlock")
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var wg sync.WaitGroup
@@ -194,7 +194,7 @@ func TestKuredIsThere(t *testing.T) {
 	f := shared(t)
 	m := f.machine(t, f.namespace(t), "present")
 	f.kured(t, m.namespace, 1)
-	g := f.confined(t, m.namespace, "../../manifests")
+	g := f.limited(t, m.namespace, "../../manifests")
 	m.require()
 	putRight := untouched(t, m)
 	p := m.power(func() *process { return m.agent(g.flag(), "--ds-namespace="+m.namespace) })
@@ -226,7 +226,7 @@ func TestKuredsLockInOtherHands(t *testing.T) {
 			m := f.machine(t, f.namespace(t), "hands")
 			f.kured(t, m.namespace, 1+strings.Count(tt.lock, `"b"`))
 			f.kubectl(t, "annotate", "daemonset", "-n", m.namespace, "kured", peer.Annotation+"="+tt.lock)
-			g := f.confined(t, m.namespace, "../../manifests/kured-interlock")
+			g := f.limited(t, m.namespace, "../../manifests/kured-interlock")
 			m.require()
 			m.power(func() *process {
 				return m.agent(g.flag(), "--kured-interlock", "--concurrency=2", "--ds-namespace="+m.namespace)
@@ -244,11 +244,11 @@ func TestKuredsLockInOtherHands(t *testing.T) {
 	}
 }
 
-// confined is the way of an agent that may do what these manifests give, with kured in its own namespace.
-func (f *fleet) confined(t *testing.T, namespace, manifests string) *gateway {
+// limited is the way of an agent that may do what these manifests give, with kured in its own namespace.
+func (f *fleet) limited(t *testing.T, namespace, manifests string) *gateway {
 	t.Helper()
 	text := f.kubectl(t, "kustomize", manifests)
-	user := "confined:" + namespace
+	user := "limited:" + namespace
 	who := []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}}
 	must := func(_ any, err error) {
 		t.Helper()
@@ -290,7 +290,7 @@ func TestRightsOverKured(t *testing.T) {
 	f := shared(t)
 	for manifests, patches := range map[string]bool{"../../manifests": false, "../../manifests/kured-interlock": true} {
 		ns := f.namespace(t)
-		f.confined(t, ns, manifests)
+		f.limited(t, ns, manifests)
 		for _, tt := range []struct {
 			verb, name string
 			may        bool
@@ -300,7 +300,7 @@ func TestRightsOverKured(t *testing.T) {
 		} {
 			until(t, fmt.Sprintf("%s: an agent may %s DaemonSet %q: %v", manifests, tt.verb, tt.name, tt.may), func() bool { // the API server learns of roles by and by
 				answer, err := f.client.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
-					Spec: authorizationv1.SubjectAccessReviewSpec{User: "confined:" + ns, ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Spec: authorizationv1.SubjectAccessReviewSpec{User: "limited:" + ns, ResourceAttributes: &authorizationv1.ResourceAttributes{
 						Namespace: ns, Group: appsv1.GroupName, Verb: tt.verb, Resource: "daemonsets", Name: tt.name,
 					}},
 				}, metav1.CreateOptions{})
