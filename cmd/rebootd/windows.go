@@ -35,7 +35,7 @@ func windows(args, environ []string, now time.Time, stdout, stderr io.Writer) in
 	if w.At.IsZero() {
 		w.At = now.Truncate(time.Second)
 	}
-	r := look(w.Schedule, w.At, w.Next)
+	r := look(w.Schedule, w.At, w.Margin, w.Next)
 	if w.Output == "json" {
 		e := json.NewEncoder(stdout)
 		e.SetIndent("", "  ")
@@ -50,8 +50,8 @@ func windows(args, environ []string, now time.Time, stdout, stderr io.Writer) in
 	return 0
 }
 
-func look(s schedule.Schedule, at time.Time, next int) report {
-	state := s.At(at, 0)
+func look(s schedule.Schedule, at time.Time, margin time.Duration, next int) report {
+	state := s.At(at, margin)
 	r := report{Open: state.Open, Next: []opening{}}
 	switch {
 	case state.Open:

@@ -38,6 +38,10 @@ func TestWindowsAsJSON(t *testing.T) {
 			`{"open": false, "reason": "Frozen: Freeze party=2026-11-23 holds until 2026-11-24T00:00:00+01:00; it opens at 2026-11-24T00:00:00+01:00.", "closes": null, "next": [
 				{"start": "2026-11-24T00:00:00+01:00", "end": null, "window": ""}]}`,
 		},
+		{
+			[]string{"--window=mon 10:00-11:00", "--window-margin=10m", "--at=2026-11-23T10:55", "--next=0"},
+			`{"open": false, "reason": "OutsideWindow: The maintenance window closes at 2026-11-23T11:00:00+01:00, so close that nothing is begun any more (--window-margin=10m0s); the next one opens at 2026-11-30T10:00:00+01:00 (mon 10:00-11:00).", "closes": null, "next": []}`,
+		},
 		{nil, `{"open": true, "reason": "Open: There are no maintenance windows, so it is always open.", "closes": null, "next": []}`},
 	} {
 		code, out, errs := runWindows(t, append(tt.args, "-o", "json")...)

@@ -72,7 +72,7 @@ type Rebooter interface {
 }
 
 // Parts is what an agent is made of. All fields but Pause, Pods, Kured, KuredLock, Circuit, CostlyGates, HealthyGates, Daemons with BootedAt, Volumes,
-// Hooks, Skew, Events, Where and DryRun must be set.
+// Hooks, Silence, Skew, Events, Where and DryRun must be set.
 type Parts struct {
 	NodeName string
 	// Identity tells this process from any other agent that works, or worked, for the same node.
@@ -118,6 +118,8 @@ type Parts struct {
 
 	// Hooks are run around a reboot; Policy.Hooks is made from them.
 	Hooks Hooks
+	// Silence is of the alerts about this node; its zero value: they are none of our business.
+	Silence Silence
 	// Skew looks whether the versions of kubelet and API server go together, once the node has rebooted; nil: nothing does.
 	Skew Gate
 
@@ -159,6 +161,7 @@ type Agent struct {
 	inquiry inquiry
 	healthy inquiry
 	hooks   hookWork
+	silence silenceWork
 	memory  memory
 	// interlock is of kured's lock.
 	interlock interlock
@@ -208,6 +211,7 @@ func (a *Agent) Run(ctx context.Context) {
 	defer a.drain.stop()
 	defer a.slots.leases.Stop()
 	defer a.hooks.stop()
+	defer a.silence.stop()
 	defer a.circuit.stop()
 	defer a.inquiry.stop()
 	defer a.pause.stop()
@@ -262,6 +266,9 @@ func (a *Agent) sleep(ctx context.Context, d time.Duration) {
 	d = min(d, longestSleep)
 	if every := a.LockTTL.Every(); every > 0 {
 		d = min(d, every)
+	}
+	if soon := a.silence.soon(a.Now()); soon > 0 {
+		d = min(d, soon)
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()

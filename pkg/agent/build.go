@@ -74,10 +74,11 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	if err != nil {
 		return nil, err
 	}
-	drainer := drain.New(client, drain.Options{
-		NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector, LastSelector: c.DrainLastSelector,
-		SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout, Hold: pods.Why, Answered: metrics.Evicted,
-	}, log)
+	quiet, err := silencer(c, version, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	drainer := drainerOf(c, client, pods, metrics, log)
 	skew := skewGate(c, client)
 	asking := sentinels(c, machine, log, time.Now)
 	present, kuredLock := kureds(c, client, time.Now)
@@ -100,6 +101,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		Gates:       gates(c, func() error { return firstError([]func() error{check, hooksCheck}) }),
 		CostlyGates: append(costly, costlyGates(c, skew, drainer)...), HealthyGates: healthy,
 		Hooks:   hooks,
+		Silence: quiet,
 		Skew:    skew,
 		BootID:  machine.BootID,
 		Daemons: daemons(c, client), BootedAt: bootedAt,
@@ -143,6 +145,13 @@ func controlPlanes(c config.Config, client kubernetes.Interface) *lock.Group {
 		Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace,
 		Name: "control-plane", Only: lock.ControlPlaneSlot, Slots: 1,
 	}
+}
+
+func drainerOf(c config.Config, client kubernetes.Interface, pods gate.Pods, metrics *tell.Metrics, log logrus.FieldLogger) *drain.Drainer {
+	return drain.New(client, drain.Options{
+		NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector, LastSelector: c.DrainLastSelector,
+		SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout, Hold: pods.Why, Answered: metrics.Evicted,
+	}, log)
 }
 
 // connect makes the client. Its own rate limit is off: the API server's priority and fairness does that

@@ -113,6 +113,7 @@ func (a *Agent) stand(ctx context.Context, n *corev1.Node) (mine bool, again tim
 func (a *Agent) aside(holder string, step claimStep) {
 	a.drain.stop()
 	a.command.forget()
+	a.silence.forget()
 	if step.again != atOnce && a.claim.told != holder {
 		a.claim.told = holder
 		a.Log.WithField("other", holder).Warn("Another rebootd works for this node, or did until just now; waiting until it stops.")

@@ -117,6 +117,7 @@ func facts(a *Agent, o plan.Observation, point plan.HookPoint) hook.Facts {
 	}
 	switch {
 	case point != plan.AfterReboot:
+		f.Packages = o.Wanted.Packages
 	case r.Phase == plan.Required:
 		f.Outcome = hook.Aborted
 		if b := r.BackOff; b != nil && o.Wanted.Answer != plan.No {

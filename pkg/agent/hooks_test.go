@@ -127,10 +127,11 @@ func TestHooks(t *testing.T) {
 		}
 		first, last := h.runs[0], h.runs[2]
 		if first.Node != "worker" || first.BootID != "boot-1" || first.Namespace != "ns" || first.Slot == "" || first.Message != "A file asks." ||
-			first.Reason != "RebootRequired" || first.Try != 1 || first.Phase != "Draining" || first.OutSince.IsZero() {
+			first.Reason != "RebootRequired" || first.Try != 1 || first.Phase != "Draining" || first.OutSince.IsZero() ||
+			!slices.Equal(first.Packages, []string{"linux-image"}) {
 			t.Errorf("%+v", first)
 		}
-		if last.BootID != "boot-2" || last.FromBootID != "boot-1" || last.Reason != "RebootSucceeded" || last.Phase != "Recovering" {
+		if last.BootID != "boot-2" || last.FromBootID != "boot-1" || last.Reason != "RebootSucceeded" || last.Phase != "Recovering" || last.Packages != nil {
 			t.Errorf("%+v", last)
 		}
 	})

@@ -144,6 +144,9 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 		a.pretend(&o)
 	}
 	o.Hooks = a.hooks.state(o.Record)
+	if recordErr == nil {
+		a.keepSilent(n, o.Record)
+	}
 	if bootID, err := a.BootID(); err != nil {
 		o.BootIDError = err.Error()
 	} else {

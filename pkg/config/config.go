@@ -73,6 +73,11 @@ type Config struct {
 	AlertmanagerHTTPConfig string
 	// AlertMatchers say which of Alertmanager's alerts count: all matchers of any of the lists; none: all alerts do.
 	AlertMatchers []labels.Matchers
+	// SilenceAlerts is whether the alerts about a node that is out are silenced, and SilenceLinger for how long after it is back.
+	SilenceAlerts bool
+	SilenceLinger time.Duration
+	// SilenceMatchers are of one silence each, with placeholders; none: the default ones.
+	SilenceMatchers []labels.Matchers
 	// BlockQueries hold a reboot back while they find something, HealthyQueries the slot after it until they are true.
 	BlockQueries, HealthyQueries []Query
 

@@ -111,7 +111,7 @@ func maskHook(s string) string {
 			continue
 		}
 		scheme, rest, ok := strings.Cut(line, "://")
-		first, more, _ := strings.Cut(scheme, " ")
+		first, more, _ := strings.Cut(strings.ReplaceAll(scheme, "\t", " "), " ")
 		switch {
 		case ok && more == "": // a URL
 			host := rest[:len(rest)-len(strings.TrimLeftFunc(rest, func(r rune) bool { return !strings.ContainsRune("/?#", r) }))]

@@ -14,6 +14,8 @@ func TestHooksAreMasked(t *testing.T) {
 		"https://example.com#secret@x":                    "https://example.com/***",
 		"curl -H secret https://secret@example.com":       "curl ***",
 		"true":                   "true",
+		"curl\tsecret":           "curl ***",
+		"warn:curl\t'secret'":    "warn:curl ***",
 		"true\nhttps://h/secret": "true\nhttps://h/***",
 	} {
 		c, err := Parse(withBaseline("--hook-before-drain="+given), nil, io.Discard)
@@ -32,6 +34,7 @@ func FuzzMaskHook(f *testing.F) {
 	f.Add("https://user:SECRET@example.com/SECRET")
 	f.Add("warn:https://h?SECRET")
 	f.Add("sh -c SECRET")
+	f.Add("sh\t-c\tSECRET")
 	f.Add("https://a/b@SECRET")
 	f.Fuzz(func(t *testing.T, s string) {
 		if h, err := parseHook(s); err == nil && h.URL != "" {

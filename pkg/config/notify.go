@@ -42,7 +42,7 @@ func notifyOptions(c *Config) group {
 		},
 		{
 			name: "cluster-name", value: text(&c.ClusterName, "text"), defText: "none",
-			meaning: "What notices call this cluster.",
+			meaning: "What notices and silences call this cluster.",
 			example: "prod-west",
 		},
 		{

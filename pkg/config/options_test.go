@@ -55,6 +55,7 @@ func baseline() Config {
 		DSNamespace:         "kube-system",
 		DSName:              "kured",
 		LockAnnotation:      "weave.works/kured-node-lock",
+		SilenceLinger:       2 * time.Minute,
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 type Query struct{ Name, PromQL string }
 
 func remoteOptions(c *Config) group {
-	return group{"Alerts and queries", []option{
+	return group{"Alerts and queries", append([]option{
 		{
 			name: "prometheus-url", value: serverURL(&c.PrometheusURL), defText: "none",
 			meaning: "The Prometheus, or what speaks its API, whose active alerts hold a reboot back.",
@@ -66,11 +66,11 @@ func remoteOptions(c *Config) group {
 				"Repeatable; in the environment, one on each line. Needs --prometheus-url.",
 			example: "ceph=ceph_health_status > 0 or absent(ceph_health_status)", beside: "prometheus-url=http://prometheus.monitoring:9090",
 		},
-	}}
+	}, silenceOptions(c)...)}
 }
 
 func remoteRules(c *Config) []rule {
-	return []rule{
+	return append(silenceRules(c), []rule{
 		needs("prometheus-http-config", c.PrometheusHTTPConfig != "", "prometheus-url", c.PrometheusURL != ""),
 		needs("block-query", len(c.BlockQueries) > 0, "prometheus-url", c.PrometheusURL != ""),
 		needs("healthy-query", len(c.HealthyQueries) > 0, "prometheus-url", c.PrometheusURL != ""),
@@ -78,7 +78,7 @@ func remoteRules(c *Config) []rule {
 		needs("alert-matcher", len(c.AlertMatchers) > 0, "alertmanager-url", len(c.AlertmanagerURLs) > 0),
 		twice("block-query", c.BlockQueries),
 		twice("healthy-query", c.HealthyQueries),
-	}
+	}...)
 }
 
 func needs(option string, given bool, other string, there bool) rule {

@@ -48,6 +48,15 @@ func withURL(t *testing.T) []urlCase {
 				append(critical[:1:1], matcher(t, labels.MatchNotEqual, "team", "dev")), {matcher(t, labels.MatchEqual, "a", "b")},
 			}
 		}},
+		{[]string{"--silence-alerts", alertmanager}, func(c *Config) { c.SilenceAlerts = true }},
+		{[]string{"--silence-linger=0", alertmanager}, func(c *Config) { c.SilenceLinger = 0 }},
+		{[]string{`--silence-matcher=node="{{.Node}}",cluster="a"`, "--silence-matcher=instance=~\"{{.IP}}:.*\"\nalertname=\"A\"", "--silence-alerts", alertmanager}, func(c *Config) {
+			c.SilenceAlerts = true
+			c.SilenceMatchers = []labels.Matchers{
+				{matcher(t, labels.MatchEqual, "node", "{{.Node}}"), matcher(t, labels.MatchEqual, "cluster", "a")},
+				{matcher(t, labels.MatchRegexp, "instance", "{{.IP}}:.*")}, {matcher(t, labels.MatchEqual, "alertname", "A")},
+			}
+		}},
 		{[]string{`--block-query=ceph=ceph_health_status{a="b",c=~"d"} > 0`, prometheus}, func(c *Config) {
 			c.BlockQueries = []Query{{"ceph", `ceph_health_status{a="b",c=~"d"} > 0`}}
 		}},
@@ -96,6 +105,13 @@ func TestRefusedOfRemote(t *testing.T) {
 		{`--alert-matcher={}`, `--alert-matcher: "{}" is not allowed: matchers as in Alertmanager`},
 		{`--alert-matcher=a=~"("`, `--alert-matcher: "a=~\"(\"" is not allowed: matchers as in Alertmanager`},
 		{`--alert-matcher=a=b`, "--alert-matcher: needs --alertmanager-url"},
+		{"--silence-alerts", "--silence-alerts: needs --alertmanager-url"},
+		{`--silence-matcher=a="b"`, "--silence-matcher: needs --silence-alerts"},
+		{`--silence-matcher=node="{{.Name}}"`, `--silence-matcher: "node=\"{{.Name}}\"" is not allowed: matchers such as node="{{.Node}}" (placeholders are {{.Node}} and {{.IP}}`},
+		{`--silence-matcher=node=`, `--silence-matcher: "node=" is not allowed: matchers such as node="{{.Node}}" (at least one matcher that doesn't match an absent label`},
+		{`--silence-matcher=node={{.Node}}`, `--silence-matcher: "node={{.Node}}" is not allowed: matchers such as node="{{.Node}}"`},
+		{`--silence-matcher=node=~"{{.Node}}("`, `--silence-matcher: "node=~\"{{.Node}}(\"" is not allowed: matchers as in Alertmanager`},
+		{"--silence-linger=-1s", `--silence-linger: "-1s" is not allowed: 0 or a duration`},
 		{"--block-query=a=b", "--block-query: needs --prometheus-url"},
 		{"--healthy-query=a=b", "--healthy-query: needs --prometheus-url"},
 		{"--block-query=ceph_health_status > 0", `--block-query: "ceph_health_status > 0" is not allowed: a name, = and PromQL`},

@@ -145,6 +145,8 @@ type Windows struct {
 	Schedule schedule.Schedule
 	// At is the time that was asked for; zero: now.
 	At time.Time
+	// Margin is --window-margin.
+	Margin time.Duration
 	// Next is how many openings to list.
 	Next int
 	// Output is "text" or "json".
@@ -192,7 +194,7 @@ func ParseWindows(args, environ []string, out io.Writer) (Windows, error) {
 	if err := p.parse(long, environ, out, windowsHelp, func() []rule { return windowRules(&c) }); err != nil {
 		return Windows{}, err
 	}
-	w.Schedule = c.Schedule()
+	w.Schedule, w.Margin = c.Schedule(), c.WindowMargin
 	if at != "" {
 		var err error
 		if w.At, err = schedule.ParseTime(at, c.TimeZone); err != nil {

@@ -32,7 +32,7 @@ func (w Window) Ask(_ context.Context, n *corev1.Node) plan.Verdict {
 	if !s.Open {
 		v.Reason, v.Message, v.Everyone = plan.OutsideWindow, s.Message, true
 		if s.Frozen {
-			v.Reason = plan.Frozen
+			v.Reason, v.Skippable = plan.Frozen, false // a freeze always closes
 		}
 	}
 	return v

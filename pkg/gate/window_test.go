@@ -50,7 +50,7 @@ func TestWindow(t *testing.T) {
 			Margin:   30 * time.Minute, Annotation: "rebootd.io/state", Now: func() time.Time { return now },
 		}
 		v := w.Ask(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Annotations: tt.record}})
-		if v.Gate != "window" || v.Open != (tt.want == "") || v.Reason != tt.want || v.Everyone == v.Open || v.Costly || !strings.Contains(v.Message, tt.says) {
+		if v.Gate != "window" || v.Open != (tt.want == "") || v.Reason != tt.want || v.Everyone == v.Open || v.Costly || v.Skippable == (v.Reason == plan.Frozen) || !strings.Contains(v.Message, tt.says) {
 			t.Errorf("at %s with %v: %+v", tt.at, tt.record, v)
 		}
 	}

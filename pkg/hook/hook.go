@@ -46,6 +46,8 @@ type Facts struct {
 	Message string `json:"message"`
 	// AskedBy names what asked for the reboot.
 	AskedBy []string `json:"askedBy,omitempty"`
+	// Packages want the reboot, before it only, where the sentinel names them.
+	Packages []string `json:"packages,omitempty"`
 	// Namespace and Slot name the Lease that lets the node be out.
 	Namespace string `json:"namespace"`
 	Slot      string `json:"slot,omitempty"`
@@ -64,6 +66,7 @@ func (f Facts) Environ() []string {
 	pairs := []struct{ name, value string }{
 		{"HOOK", f.Hook}, {"NODE", f.Node}, {"PHASE", f.Phase}, {"BOOT_ID", f.BootID}, {"FROM_BOOT_ID", f.FromBootID},
 		{"OUTCOME", f.Outcome}, {"REASON", f.Reason}, {"MESSAGE", f.Message}, {"ASKED_BY", strings.Join(f.AskedBy, "; ")},
+		{"PACKAGES", strings.Join(f.Packages, " ")},
 		{"NAMESPACE", f.Namespace}, {"SLOT", f.Slot}, {"OUT_SINCE", since}, {"TRY", fmt.Sprint(f.Try)},
 	}
 	var env []string

@@ -15,7 +15,7 @@ import (
 func facts() Facts {
 	return Facts{
 		Version: Version, Hook: "after-reboot", Node: "worker", Phase: "Recovering", BootID: "b", FromBootID: "a", Outcome: Rebooted,
-		Reason: "RebootSucceeded", Message: "Two\nlines\x00 and a NUL.", AskedBy: []string{"file /x", "uptime"}, Namespace: "ns", Slot: "rebootd-default-0",
+		Reason: "RebootSucceeded", Message: "Two\nlines\x00 and a NUL.", AskedBy: []string{"file /x", "uptime"}, Packages: []string{"linux-image", "libc6"}, Namespace: "ns", Slot: "rebootd-default-0",
 		OutSince: time.Date(2030, 1, 2, 3, 4, 5, 0, time.FixedZone("x", 3600)), Try: 2,
 	}
 }
@@ -32,6 +32,7 @@ func TestCommandGetsTheFacts(t *testing.T) {
 	want := []string{
 		"REBOOTD_HOOK=after-reboot", "REBOOTD_NODE=worker", "REBOOTD_PHASE=Recovering", "REBOOTD_BOOT_ID=b", "REBOOTD_FROM_BOOT_ID=a",
 		"REBOOTD_OUTCOME=rebooted", "REBOOTD_REASON=RebootSucceeded", "REBOOTD_MESSAGE=Two lines and a NUL.", "REBOOTD_ASKED_BY=file /x; uptime",
+		"REBOOTD_PACKAGES=linux-image libc6",
 		"REBOOTD_NAMESPACE=ns", "REBOOTD_SLOT=rebootd-default-0", "REBOOTD_OUT_SINCE=2030-01-02T02:04:05Z", "REBOOTD_TRY=2",
 	}
 	if err != nil || !slices.Equal(got, want) {
@@ -87,7 +88,7 @@ func TestPost(t *testing.T) {
 // The names in the JSON are a promise to whoever reads it.
 func TestJSON(t *testing.T) {
 	const want = `{"version":1,"hook":"after-reboot","node":"worker","phase":"Recovering","bootID":"b","fromBootID":"a","outcome":"rebooted",` +
-		`"reason":"RebootSucceeded","message":"Two\nlines\u0000 and a NUL.","askedBy":["file /x","uptime"],"namespace":"ns","slot":"rebootd-default-0",` +
+		`"reason":"RebootSucceeded","message":"Two\nlines\u0000 and a NUL.","askedBy":["file /x","uptime"],"packages":["linux-image","libc6"],"namespace":"ns","slot":"rebootd-default-0",` +
 		`"outSince":"2030-01-02T03:04:05+01:00","try":2}`
 	if got := toJSON(t, facts()); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

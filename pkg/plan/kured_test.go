@@ -77,12 +77,12 @@ func TestAnnotationGoesWithTheWish(t *testing.T) {
 
 // A request-now goes past windows, so its node is under way though they are closed.
 func TestAnnotatesWithRequestNow(t *testing.T) {
-	o := Observation{Wanted: Wanted{Now: true}, Gates: []Verdict{{Reason: Frozen, Skippable: true}}}
+	o := Observation{Wanted: Wanted{Now: true}, Gates: []Verdict{{Reason: OutsideWindow, Skippable: true}}}
 	if !windowOpen(o) {
-		t.Error("a request-now waits for a freeze")
+		t.Error("a request-now waits for a window")
 	}
 	if o.Wanted.Now = false; windowOpen(o) {
-		t.Error("a freeze is no window")
+		t.Error("a closed window is open")
 	}
 }
 

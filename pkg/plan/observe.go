@@ -87,6 +87,8 @@ type Wanted struct {
 	// By names who gives this answer: "file /run/reboot-required", "command …", "uptime", "request …". The first
 	// word is one of a few.
 	By []string
+	// Packages are those that want it, where that is known. The message names the first of them.
+	Packages []string
 	// Now is whether it is a request that goes past the gates that are Skippable.
 	Now bool
 	// At is when the question was asked that this answers. Zero: at this very look.
@@ -107,7 +109,7 @@ type Verdict struct {
 	Everyone bool
 	// Costly is true for a gate that is asked only under the slot.
 	Costly bool
-	// Skippable is true for a gate that a request-now goes past: windows and alerts, but never pauses, holds and budgets.
+	// Skippable is true for a gate that a request-now goes past: windows and alerts, but never freezes, pauses, holds and budgets.
 	Skippable bool
 	// Until is when to look again though nothing has changed: then it may open by itself. Zero: not known.
 	Until time.Time

@@ -62,11 +62,12 @@ func TestRequested(t *testing.T) {
 }
 
 func TestJoinNamesAll(t *testing.T) {
-	file := Wanted{Answer: Yes, Reason: RebootRequired, Message: "A.", By: []string{"file a"}, At: start()}
+	file := Wanted{Answer: Yes, Reason: RebootRequired, Message: "A.", By: []string{"file a"}, Packages: []string{"p"}, At: start()}
 	command := Wanted{Answer: No, Reason: NotRequired, Message: "B.", By: []string{"command b"}, At: start().Add(-time.Hour)}
 	request := Wanted{Answer: Yes, Reason: RebootRequested, Message: "C.", By: []string{"request c"}, Now: true}
 	w := Join([]Wanted{command, file, request})
-	if w.Message != "A. C." || !slices.Equal(w.By, []string{"file a", "request c"}) || !w.Now || w.Reason != RebootRequired || !w.At.Equal(command.At) {
+	if w.Message != "A. C." || !slices.Equal(w.By, []string{"file a", "request c"}) || !w.Now || w.Reason != RebootRequired || !w.At.Equal(command.At) ||
+		!slices.Equal(w.Packages, file.Packages) {
 		t.Errorf("got %+v", w)
 	}
 	w = Join([]Wanted{command, {Answer: No, By: []string{"file a"}}})

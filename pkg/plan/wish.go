@@ -20,6 +20,7 @@ func Join(wishes []Wanted) Wanted {
 		if w.Answer == best.Answer {
 			messages = append(messages, w.Message)
 			best.By = append(best.By, w.By...)
+			best.Packages = append(best.Packages, w.Packages...)
 			best.Now = best.Now || w.Now
 		}
 	}

@@ -177,7 +177,7 @@ func (c *Command) judge(i int, x Exit) plan.Wanted {
 		return c.unclear(i, fmt.Sprintf("ended with exit code %d, but did not say %q", x.Code, c.check.Says), x.Output)
 	case yes:
 		names := packageNames(strings.NewReader(x.Output), packageOf)
-		return plan.Wanted{Answer: plan.Yes, Reason: plan.RebootRequired, By: c.by(i), Message: fmt.Sprintf(
+		return plan.Wanted{Answer: plan.Yes, Reason: plan.RebootRequired, By: c.by(i), Packages: names, Message: fmt.Sprintf(
 			"The command %s asks for a reboot (exit code %d)%s.", c.shown(i), x.Code, clause(names))}
 	case no:
 		return plan.Wanted{Answer: plan.No, Reason: plan.NotRequired, By: c.by(i), Message: fmt.Sprintf(

@@ -51,8 +51,9 @@ func (f File) Look(context.Context) plan.Wanted {
 	if _, err := os.Stat(path); err != nil {
 		return f.unknown(fmt.Errorf("it is a link whose target can't be seen: %w", err))
 	}
+	names := f.packages()
 	return plan.Wanted{
-		Answer: plan.Yes, Reason: plan.RebootRequired, Message: f.Path + " asks for a reboot" + f.packages() + ".", By: f.by(),
+		Answer: plan.Yes, Reason: plan.RebootRequired, Message: f.Path + " asks for a reboot" + clause(names) + ".", By: f.by(), Packages: names,
 	}
 }
 
@@ -69,14 +70,14 @@ func unknown(why string, by []string) plan.Wanted {
 	return plan.Wanted{Answer: plan.Unknown, Reason: plan.SentinelUnknown, Message: "Whether a reboot is required can't be known: " + why, By: by}
 }
 
-// packages is a clause that names the packages that want the reboot; empty when they aren't known.
-func (f File) packages() string {
+// packages are those that want the reboot; none when they aren't known.
+func (f File) packages() []string {
 	file, err := os.Open(f.here() + ".pkgs")
 	if err != nil {
-		return ""
+		return nil
 	}
 	defer file.Close()
-	return clause(packageNames(io.LimitReader(file, packagesRead), func(line string) string { return line }))
+	return packageNames(io.LimitReader(file, packagesRead), func(line string) string { return line })
 }
 
 // packageNames are the names that parse finds in the lines of a text, each once.

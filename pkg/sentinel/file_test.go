@@ -4,9 +4,11 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rebootd/rebootd/pkg/plan"
 )
@@ -52,6 +54,33 @@ func TestLook(t *testing.T) {
 			}
 		})
 	}
+}
+
+// All packages are told to who can use them; the message names the first.
+func TestPackages(t *testing.T) {
+	root := t.TempDir()
+	mkdir(t, root, "run")
+	write(t, root, "reboot-required", "")
+	write(t, root, "reboot-required.pkgs", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\n b \r\n\xff\n")
+	if w := (File{Path: "/run/reboot-required", HostRoot: root}).Look(t.Context()); strings.Join(w.Packages, "") != "abcdefghijk" {
+		t.Errorf("got %+v", w)
+	}
+}
+
+// What a file or a tool says of packages ends up in messages of one line.
+func FuzzPackages(f *testing.F) {
+	f.Add("linux-image\nlibc6\n\nlinux-image\n")
+	f.Add("  * kernel\n  * glibc\n  kernel -> 3.10.0-1\n\xff\r\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, parse := range []func(string) string{packageOf, func(line string) string { return line }} {
+			names := packageNames(strings.NewReader(text), parse)
+			for i, name := range names {
+				if name == "" || name != strings.TrimSpace(name) || strings.Contains(name, "\n") || !utf8.ValidString(name) || slices.Contains(names[:i], name) {
+					t.Errorf("%q: %q", text, names)
+				}
+			}
+		}
+	})
 }
 
 // A file that appears wakes the loop at once; one beside it doesn't.

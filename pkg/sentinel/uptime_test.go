@@ -44,6 +44,23 @@ func TestUptime(t *testing.T) {
 	}
 }
 
+// Whatever the kernel says is no, yes or unknown, and never a time below zero.
+func FuzzUptime(f *testing.F) {
+	f.Add("350735.47 234388.90\n")
+	f.Add("-0 1e9")
+	f.Fuzz(func(t *testing.T, text string) {
+		file := filepath.Join(t.TempDir(), "uptime")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		u := Uptime{Limit: time.Hour, Node: "worker-1", File: file}
+		up, err := u.Up()
+		if want := u.Look(t.Context()).Answer; up < 0 || (err != nil) != (want == plan.Unknown) || err == nil && (up >= u.Due()) != (want == plan.Yes) {
+			t.Errorf("%q: %s, %v, %v", text, up, err, want)
+		}
+	})
+}
+
 // The limits of a thousand nodes fill the last tenth evenly, and stay what they are.
 func TestUptimeIsSpread(t *testing.T) {
 	const limit, nodes = 1000 * time.Hour, 1000

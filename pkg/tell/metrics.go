@@ -30,8 +30,8 @@ type Metrics struct {
 
 // counts are what is counted as it happens.
 type counts struct {
-	drains, reboots, evictions, gateErrors, hooks, notices *prometheus.CounterVec
-	drain, reboot, out                                     prometheus.Histogram
+	drains, reboots, evictions, gateErrors, hooks, notices, silences *prometheus.CounterVec
+	drain, reboot, out                                               prometheus.Histogram
 }
 
 // NewMetrics registers the metrics of one node.
@@ -81,14 +81,16 @@ func newCounts() counts {
 		hooks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rebootd_hooks_total", Help: "Tries of hooks, by the point at which they run and by result.",
 		}, []string{"hook", "result"}),
-		notices: vec("rebootd_notifications_total", "Notices to services (--notify-url), by result.", "result"),
-		drain:   histogram("rebootd_drain_duration_seconds", "From the cordon to the end of the drain."),
-		reboot:  histogram("rebootd_reboot_duration_seconds", "From the end of the drain until the agent ran in the new boot."),
-		out:     histogram("rebootd_out_of_service_seconds", "How long this node was out of service for a reboot, from cordon to uncordon."),
+		silences: vec("rebootd_silences_total", "Tries to set, extend or end the silences of this node in Alertmanager (--silence-alerts), by result.", "result"),
+		notices:  vec("rebootd_notifications_total", "Notices to services (--notify-url), by result.", "result"),
+		drain:    histogram("rebootd_drain_duration_seconds", "From the cordon to the end of the drain."),
+		reboot:   histogram("rebootd_reboot_duration_seconds", "From the end of the drain until the agent ran in the new boot."),
+		out:      histogram("rebootd_out_of_service_seconds", "How long this node was out of service for a reboot, from cordon to uncordon."),
 	}
 	for vec, results := range map[*prometheus.CounterVec][]string{
 		c.drains:    {"drained", "forced", "timed_out", "aborted", "interrupted", "failed"},
 		c.reboots:   {"succeeded", "other", "failed", "timed_out", "not_ready"},
+		c.silences:  {"succeeded", "failed"},
 		c.evictions: {"evicted", "gone", "blocked", "forbidden", "terminating", "error"},
 	} {
 		for _, r := range results {
@@ -107,7 +109,7 @@ func newCounts() counts {
 }
 
 func (c counts) register(reg prometheus.Registerer) {
-	reg.MustRegister(c.drains, c.reboots, c.evictions, c.gateErrors, c.hooks, c.notices, c.drain, c.reboot, c.out)
+	reg.MustRegister(c.drains, c.reboots, c.evictions, c.gateErrors, c.hooks, c.notices, c.silences, c.drain, c.reboot, c.out)
 }
 
 // Looked notes one look at the machine and what it found.
@@ -182,6 +184,15 @@ func (m *Metrics) back(b plan.Reboot, drained bool) {
 
 // Notified counts what became of a notice.
 func (m *Metrics) Notified(r notify.Result) { m.counts.notices.WithLabelValues(string(r)).Inc() }
+
+// Silenced counts one try to have the silences of this node as they should be.
+func (m *Metrics) Silenced(ok bool) {
+	result := "failed"
+	if ok {
+		result = "succeeded"
+	}
+	m.counts.silences.WithLabelValues(result).Inc()
+}
 
 // DrainCantWork counts a drain that couldn't work.
 func (m *Metrics) DrainCantWork() { m.counts.drains.WithLabelValues("failed").Inc() }

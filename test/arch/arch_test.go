@@ -51,7 +51,7 @@ func TestPartsDontReachSideways(t *testing.T) {
 		"pkg/node":        {"pkg/mirror", "pkg/plan"},
 		"pkg/fleet":       {"pkg/plan"},
 		"pkg/gate":        {"pkg/mirror", "pkg/pause", "pkg/plan", "pkg/schedule"},
-		"pkg/config":      {"pkg/remote", "pkg/schedule", "pkg/tell/notify"},
+		"pkg/config":      {"pkg/remote", "pkg/schedule", "pkg/silence", "pkg/tell/notify"},
 		"pkg/tell":        {"pkg/plan", "pkg/tell/notify"},
 		"pkg/tell/notify": {"pkg/plan"},
 		"pkg/sentinel":    {"pkg/plan"},

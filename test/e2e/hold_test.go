@@ -14,59 +14,83 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// TestHeldBack: a window, a pause and a pod each hold a real node back, say so where `kubectl describe node` shows it, and let it go. It runs
-// alone, because a pause is for the whole cluster.
+// TestHeldBack: a window, a pause, a pod and an alert each hold a real node back, say so where `kubectl describe node` shows it, and let it go. It
+// runs alone, because a pause is for the whole cluster.
 func TestHeldBack(t *testing.T) {
-	opens := time.Now().UTC().Add(4 * time.Minute).Truncate(time.Minute)
+	alarm := newAlarm(t)
+	opens := time.Now().UTC().Add(3 * time.Minute).Truncate(time.Minute)
 	window := fmt.Sprintf("--window=%s %s-%s", strings.ToLower(opens.Format("Mon")), opens.Format("15:04"), opens.Add(time.Hour).Format("15:04"))
-	s := begin(t, 1, "", append([]string{window}, swift...)...)
+	s := begin(t, 1, "", append([]string{window, "--prometheus-url=" + alarm.url, "--period=10s"}, swift...)...)
 	n := s.nodes[0]
 	s.workload(1, 1, n.Name())
 	pod := s.workloadPod()
-	kubectl := func(args ...string) string {
-		t.Helper()
-		out, err := lab.kubectl(t.Context(), nil, args...)
-		if err != nil {
-			t.Fatalf("kubectl %v: %v\n%s", args, err, out)
-		}
-		return out
-	}
-	described := func(reason plan.Reason, texts ...string) {
-		t.Helper()
-		n.says(reason)
-		eventually(t, quick, fmt.Sprintf("kubectl describe node shows %s %q", reason, texts), func(context.Context) error {
-			shown := kubectl("describe", "node", n.Name())
-			for _, text := range append(texts, string(reason)) {
-				if !strings.Contains(shown, text) {
-					return fmt.Errorf("%q is missing in\n%s", text, shown)
-				}
-			}
-			return nil
-		})
-	}
 	before := n.bootID()
 	n.require()
-	described(plan.OutsideWindow, "the next one opens at "+opens.Format(time.RFC3339))
+	n.described(plan.OutsideWindow, "the next one opens at "+opens.Format(time.RFC3339))
 
-	kubectl("create", "configmap", "-n", namespace, "rebootd-control", "--from-literal=paused=true", "--from-literal=reason=black friday")
+	s.kubectl("create", "configmap", "-n", namespace, "rebootd-control", "--from-literal=paused=true", "--from-literal=reason=black friday")
 	s.later(func(ctx context.Context) error {
 		_, err := lab.kubectl(ctx, nil, "delete", "configmap", "-n", namespace, "rebootd-control", "--ignore-not-found")
 		return err
 	})
-	described(plan.Paused, "black friday", "kubectl delete configmap -n "+namespace+" rebootd-control")
-	kubectl("annotate", "pod", "-n", "default", pod, "rebootd.io/hold=rebalancing")
-	kubectl("delete", "configmap", "-n", namespace, "rebootd-control")
+	n.described(plan.Paused, "black friday", "kubectl delete configmap -n "+namespace+" rebootd-control")
+	s.kubectl("annotate", "pod", "-n", "default", pod, "rebootd.io/hold=rebalancing")
+	s.kubectl("delete", "configmap", "-n", namespace, "rebootd-control")
 	if time.Now().Before(opens.Add(-10 * time.Second)) {
-		described(plan.OutsideWindow)
+		n.described(plan.OutsideWindow)
 	}
 	n.staysUntil(opens.Add(5 * time.Second))
-	described(plan.BlockedByPod, "default/"+pod, `rebootd.io/hold="rebalancing"`)
+	n.described(plan.BlockedByPod, "default/"+pod, `rebootd.io/hold="rebalancing"`)
 	n.staysUntil(time.Now().Add(5 * time.Second))
 
-	kubectl("annotate", "pod", "-n", "default", pod, "rebootd.io/hold-")
-	if last := n.rebootedOnce(before); !last.Ours || last.Out.Before(opens) {
-		t.Errorf("the window opened at %s, and the history has %+v", opens, last)
+	alarm.goes(true)
+	s.kubectl("annotate", "pod", "-n", "default", pod, "rebootd.io/hold-")
+	n.described(plan.BlockedByAlert, "1 alert is active in Prometheus: "+alarmName)
+	n.staysUntil(time.Now().Add(15 * time.Second)) // it asks again meanwhile
+	n.described(plan.BlockedByAlert, "1 alert is active in Prometheus: "+alarmName)
+	if _, err := n.lease(t.Context(), s.name); err != nil {
+		t.Errorf("an alert holds everyone, so the turn is kept: %v", err)
 	}
+	ends := time.Now()
+	alarm.goes(false)
+	if last := n.rebootedOnce(before); !last.Ours || last.Out.Before(ends) {
+		t.Errorf("the alert ended at %s, and the history has %+v", ends, last)
+	}
+}
+
+// kubectl does what an administrator does, and it must succeed.
+func (s *scene) kubectl(args ...string) string {
+	s.t.Helper()
+	out, err := lab.kubectl(s.t.Context(), nil, args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// described waits until `kubectl describe node` shows the condition with this reason, and with these texts in its message.
+func (n *node) described(reason plan.Reason, texts ...string) {
+	n.t.Helper()
+	texts = append(texts, string(reason))
+	eventually(n.t, quick, fmt.Sprintf("kubectl describe node %s shows %q", n.Name(), texts), func(ctx context.Context) error {
+		all, err := lab.kubectl(ctx, nil, "describe", "node", n.Name())
+		if err != nil {
+			return err
+		}
+		shown := "no condition"
+		for line := range strings.Lines(all) {
+			if strings.HasPrefix(strings.TrimSpace(line), string(conditionType)) {
+				shown = line
+				break
+			}
+		}
+		for _, text := range texts {
+			if !strings.Contains(shown, text) {
+				return fmt.Errorf("%q is missing in %q", text, shown)
+			}
+		}
+		return nil
+	})
 }
 
 // workloadPod is the one pod of the scene's workload.
@@ -79,7 +103,7 @@ func (s *scene) workloadPod() string {
 	return pods.Items[0].Name
 }
 
-// staysUntil checks that the node is neither cordoned nor holds a slot until then.
+// staysUntil checks that the node is not cordoned until then.
 func (n *node) staysUntil(end time.Time) {
 	n.t.Helper()
 	for ; time.Now().Before(end); time.Sleep(pollEvery) {

@@ -43,9 +43,11 @@ func begin(t *testing.T, nodes int, folder string, args ...string) *scene {
 		}
 		s.nodes = append(s.nodes, &node{Machine: m, t: t})
 	}
+	began := time.Now()
 	t.Cleanup(func() {
 		s.end()
 		lab.pool.give(names)
+		t.Logf("it had %v for %s", names, time.Since(began).Round(time.Second))
 	})
 	if left := s.left(t.Context()); left != nil {
 		t.Fatalf("an earlier test left the cluster unsettled: %v", left)

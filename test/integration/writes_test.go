@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rebootd/rebootd/pkg/plan"
 )
@@ -103,6 +104,9 @@ func killAtWrite(t *testing.T, f *fleet, s story, end fate, k int) {
 	victim := make(chan *process, 1)
 	g.doom = func() { // before the agent can know how the write ended
 		a := now.Load()
+		for ; a == nil; a = now.Load() { // it may write before the test knows it
+			time.Sleep(time.Millisecond)
+		}
 		_ = a.cmd.Process.Kill()
 		victim <- a
 	}

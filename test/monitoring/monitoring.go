@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -126,8 +127,8 @@ func Prometheus(t testing.TB, config string, files map[string]string, ready func
 	return s
 }
 
-// Alertmanager starts one with this configuration.
-func Alertmanager(t testing.TB, config string) *Server {
+// Alertmanager starts one with this configuration, that is a cluster by itself unless flags say otherwise.
+func Alertmanager(t testing.TB, config string, flags ...string) *Server {
 	t.Helper()
 	s := prepare(t, nil)
 	s.write(t, "alertmanager.yml", config)
@@ -138,8 +139,11 @@ func Alertmanager(t testing.TB, config string) *Server {
 	if err := os.CopyFS(s.Dir, os.DirFS(filepath.Join(bin, "..", "share", "prometheus", "alertmanager"))); err != nil {
 		t.Fatal(err)
 	}
-	s.start(t, "prometheus-alertmanager", []string{"--config.file=alertmanager.yml", "--storage.path=data", "--log.level=warn",
-		"--cluster.listen-address=", "--web.listen-address=" + s.Address}, func(address string) error { return isReady("http://" + address + "/-/ready") })
+	if flags == nil {
+		flags = []string{"--cluster.listen-address="}
+	}
+	s.start(t, "prometheus-alertmanager", append([]string{"--config.file=alertmanager.yml", "--storage.path=data", "--log.level=warn",
+		"--web.listen-address=" + s.Address}, flags...), func(address string) error { return isReady("http://" + address + "/-/ready") })
 	return s
 }
 
@@ -183,12 +187,24 @@ func (s *Server) start(t testing.TB, program string, args []string, ready func(a
 	}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	started, ended := make(chan error), make(chan struct{})
+	go func() {
+		defer close(ended)
+		// The server is killed when the thread ends that started it, and tests may wear out threads.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
 	s.stop = func() {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		<-ended
 	}
 	t.Cleanup(s.stop)
 	deadline := time.Now().Add(30 * time.Second)

@@ -45,9 +45,23 @@ type recipe struct{ yes, no [][]string }
 const (
 	cordoned  = `kube_node_spec_unschedulable{node="b"} 1`
 	inService = `kube_node_spec_unschedulable{node="b"} 0`
+	longhorn  = `longhorn_node_status{node="b",condition="ready"} 1`
 )
 
 func lines(l ...string) []string { return l }
+
+// robustness is how Longhorn says it since it has the label state.
+func robustness(now string) []string {
+	l := lines(longhorn)
+	for _, state := range lines("unknown", "healthy", "degraded", "faulted") {
+		value := 0
+		if state == now {
+			value = 1
+		}
+		l = append(l, fmt.Sprintf(`longhorn_volume_robustness{volume="a",state=%q} %d`, state, value))
+	}
+	return l
+}
 
 func recipes() map[string]recipe {
 	etcd := func(up ...int) []string {
@@ -67,12 +81,15 @@ func recipes() map[string]recipe {
 			no:  [][]string{lines("ceph_health_status 1"), lines("other 1"), lines(`ceph_health_status{c="a"} 0`, `ceph_health_status{c="b"} 2`)},
 		},
 		"block-query longhorn": {
-			yes: [][]string{lines(`longhorn_volume_robustness{volume="a"} 1`, `longhorn_volume_robustness{volume="b"} 0`), lines(`longhorn_volume_robustness{volume="a"} 2`, cordoned), lines("other 1")},
-			no:  [][]string{lines(`longhorn_volume_robustness{volume="a"} 1`, `longhorn_volume_robustness{volume="b"} 2`, inService), lines(`longhorn_volume_robustness{volume="a"} 3`)},
+			yes: [][]string{lines(`longhorn_volume_robustness{volume="a"} 1`, `longhorn_volume_robustness{volume="b"} 0`, longhorn), lines(`longhorn_volume_robustness{volume="a"} 2`, longhorn, cordoned), lines(longhorn),
+				robustness("healthy"), append(robustness("degraded"), cordoned)},
+			no: [][]string{lines(`longhorn_volume_robustness{volume="a"} 1`, `longhorn_volume_robustness{volume="b"} 2`, longhorn, inService), lines(`longhorn_volume_robustness{volume="a"} 3`, longhorn), lines("other 1"),
+				robustness("degraded"), robustness("faulted")},
 		},
 		"healthy-query longhorn": {
-			yes: [][]string{lines(`longhorn_volume_robustness{volume="a"} 1`, `longhorn_volume_robustness{volume="b"} 0`)},
-			no:  [][]string{lines(`longhorn_volume_robustness{volume="a"} 1`, `longhorn_volume_robustness{volume="b"} 2`), lines(`longhorn_volume_robustness{volume="a"} 3`)},
+			yes: [][]string{lines(`longhorn_volume_robustness{volume="a"} 1`, `longhorn_volume_robustness{volume="b"} 0`, longhorn), lines(longhorn), robustness("healthy"), robustness("unknown")},
+			no: [][]string{lines(`longhorn_volume_robustness{volume="a"} 1`, `longhorn_volume_robustness{volume="b"} 2`, longhorn), lines(`longhorn_volume_robustness{volume="a"} 3`, longhorn), lines("other 1"),
+				robustness("degraded"), robustness("faulted")},
 		},
 		"block-query etcd": {
 			yes: [][]string{etcd(1, 1, 1), etcd(1, 1, 1, 1, 0)},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -77,6 +78,21 @@ func (c *Cluster) start(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	return c.WaitReady(ctx, o.Nodes)
+}
+
+// Listen listens on a port of its own on the host's side of the machines' network: machines and pods reach the listener's
+// address, and it is served from wherever the caller is.
+func (c *Cluster) Listen(ctx context.Context) (net.Listener, error) {
+	var listener net.Listener
+	err := c.network.Do(func() error {
+		var err error
+		listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(c.network.Gateway.String(), "0"))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listening in network namespace %s: %w", c.network.NetNS, err)
+	}
+	return listener, nil
 }
 
 // Stop stops everything. Consoles and logs stay in the folder.

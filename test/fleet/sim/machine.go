@@ -154,7 +154,7 @@ func (m *Machine) Look(context.Context) plan.Wanted {
 	defer m.mu.Unlock()
 	switch m.Wanted {
 	case plan.Yes:
-		return plan.Wanted{Answer: plan.Yes, Reason: plan.RebootRequired, Message: "A file asks."}
+		return plan.Wanted{Answer: plan.Yes, Reason: plan.RebootRequired, Message: "A file asks.", Packages: []string{"linux-image"}}
 	case plan.No:
 		return plan.Wanted{Answer: plan.No, Reason: plan.NotRequired, Message: "No file."}
 	default:

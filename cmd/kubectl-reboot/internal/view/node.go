@@ -129,7 +129,7 @@ func newNode(f Facts, o options, n *corev1.Node) Node {
 	if record.Phase == plan.Idle || record.Phase == "" {
 		v.AskedBy = nil
 	}
-	v.Packages = packages(append([]string{v.Message}, v.AskedBy...))
+	v.Packages = packages(v.Message)
 	if why, held := n.Annotations[node.HoldAnnotation]; held {
 		v.Hold = &why
 	}
@@ -204,14 +204,17 @@ func podState(p *corev1.Pod) string {
 	return cmp.Or(p.Status.Reason, string(p.Status.Phase), "Pending")
 }
 
-// packages are the package names that a sentinel told of.
-func packages(texts []string) []string {
-	for _, text := range texts {
-		if m := regexp.MustCompile(`\(packages: ([^)]*)\)`).FindStringSubmatch(text); m != nil {
-			return strings.Split(m[1], ", ")
+// packages are the package names that the sentinels told of.
+func packages(text string) []string {
+	var names []string
+	for _, m := range regexp.MustCompile(`\(packages: ([^)]*)\)`).FindAllStringSubmatch(text, -1) {
+		for name := range strings.SplitSeq(m[1], ", ") {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
 	}
-	return nil
+	return names
 }
 
 // OneNode is a node seen alone, as far as that goes.

@@ -2,6 +2,7 @@ package view
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,14 @@ func TestKuredLock(t *testing.T) {
 		if got := newKured(d, noon).String(); !strings.Contains(got, want) || !strings.Contains(got, "kube-system/kured") {
 			t.Errorf("%s: %s", text, got)
 		}
+	}
+}
+
+// Several files, or a file and a command, may name packages.
+func TestPackages(t *testing.T) {
+	got := packages("/a asks for a reboot (packages: kernel, glibc). The command x asks for a reboot (exit code 1) (packages: glibc, systemd and 2 more). By uptime.")
+	if want := []string{"kernel", "glibc", "systemd and 2 more"}; !slices.Equal(got, want) || packages("Nothing asks.") != nil {
+		t.Errorf("%q", got)
 	}
 }
 
