@@ -197,6 +197,9 @@ func (a *Agent) free(ctx context.Context, n *corev1.Node, o plan.Observation, st
 	if err := a.leaveControlPlanes(ctx, n); err != nil {
 		return err
 	}
+	if err := a.leaveKured(ctx, n); err != nil {
+		return err
+	}
 	if err := a.name(ctx, n, o.Slot); err != nil {
 		a.Log.WithError(err).Warn("The slot is freed without naming who comes next.")
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -70,7 +71,7 @@ type Rebooter interface {
 	String() string
 }
 
-// Parts is what an agent is made of. All fields but Pause, Pods, Circuit, CostlyGates, HealthyGates, Daemons with BootedAt, Volumes,
+// Parts is what an agent is made of. All fields but Pause, Pods, Kured, KuredLock, Circuit, CostlyGates, HealthyGates, Daemons with BootedAt, Volumes,
 // Hooks, Silence, Skew, Events, Where and DryRun must be set.
 type Parts struct {
 	NodeName string
@@ -91,6 +92,9 @@ type Parts struct {
 	// Pause is a person's word for the whole cluster, Pods are those of this node that must not be disturbed; nil: there is no such gate.
 	Pause Rule[*corev1.ConfigMap]
 	Pods  Rule[*metav1.PartialObjectMetadata]
+	// Kured is the kured that is installed beside; nil: none can be. KuredLock is held together with a slot; nil: it isn't.
+	Kured     Rule[*appsv1.DaemonSet]
+	KuredLock KuredLock
 	// Circuit stops the whole cluster after failures in a row; nil: nothing does.
 	Circuit *circuit.Breaker
 	// Fleet reads the other nodes; OrderLabel is the label whose value is a node's zone.
@@ -149,6 +153,7 @@ type Agent struct {
 	circuit *watched[*corev1.ConfigMap]
 	pause   *watched[*corev1.ConfigMap]
 	pods    *watched[*metav1.PartialObjectMetadata]
+	kured   *watched[*appsv1.DaemonSet]
 	daemons mirror.Needed[*corev1.Pod]
 	claim   claim
 	drain   drainWork
@@ -158,7 +163,9 @@ type Agent struct {
 	hooks   hookWork
 	silence silenceWork
 	memory  memory
-	trouble trouble
+	// interlock is of kured's lock.
+	interlock interlock
+	trouble   trouble
 
 	unsettled bool // a write's outcome is unknown: read before anything else
 	// doubtful is the version of the Node that such a write was made on: as long as the Node has it, the write may still come.
@@ -178,6 +185,10 @@ func New(p Parts) *Agent {
 	if p.Pause != nil {
 		a.pause = watch("pause", p.Pause, &corev1.ConfigMap{}, p.Now)
 	}
+	if p.Kured != nil {
+		a.kured = watch("kured", p.Kured, &appsv1.DaemonSet{}, p.Now)
+	}
+	a.interlock.may = p.KuredLock != nil
 	if p.Pods != nil {
 		a.pods = watch("pods", p.Pods, &metav1.PartialObjectMetadata{}, p.Now)
 	}
@@ -204,6 +215,7 @@ func (a *Agent) Run(ctx context.Context) {
 	defer a.circuit.stop()
 	defer a.inquiry.stop()
 	defer a.pause.stop()
+	defer a.kured.stop()
 	defer a.pods.stop()
 	defer a.healthy.stop()
 	defer a.daemons.Stop()

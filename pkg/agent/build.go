@@ -81,16 +81,17 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	drainer := drainerOf(c, client, pods, metrics, log)
 	skew := skewGate(c, client)
 	asking := sentinels(c, machine, log, time.Now)
+	present, kuredLock := kureds(c, client, time.Now)
 	a := New(Parts{
-		NodeName:       c.NodeName,
-		Identity:       identity(machine),
-		Writer:         node.Writer{Nodes: client.CoreV1().Nodes(), Manager: name, Now: time.Now},
-		Groups:         lockGroups(c, client, others),
-		ControlPlanes:  controlPlanes(c, client),
-		LockTTL:        lock.TTL(c.LockTTL),
-		Circuit:        breaker(c, client),
-		Pause:          gate.Pause{ConfigMaps: client.CoreV1().ConfigMaps(c.Namespace), Namespace: c.Namespace, Now: time.Now},
-		Pods:           pods,
+		NodeName:      c.NodeName,
+		Identity:      identity(machine),
+		Writer:        node.Writer{Nodes: client.CoreV1().Nodes(), Manager: name, Now: time.Now},
+		Groups:        lockGroups(c, client, others),
+		ControlPlanes: controlPlanes(c, client),
+		LockTTL:       lock.TTL(c.LockTTL),
+		Circuit:       breaker(c, client),
+		Pause:         gate.Pause{ConfigMaps: client.CoreV1().ConfigMaps(c.Namespace), Namespace: c.Namespace, Now: time.Now},
+		Pods:          pods, Kured: present, KuredLock: kuredLock,
 		MaxUnavailable: c.MaxUnavailable.Of,
 		LockGroup:      c.LockGroup, LockGroupLabel: c.LockGroupLabel, OrderLabel: c.OrderByLabel, Fleet: others,
 		Drainer:     drainer,
@@ -104,14 +105,13 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		BootID:  machine.BootID,
 		Daemons: daemons(c, client), BootedAt: bootedAt,
 		Volumes: volumes(c.NodeName, client),
-		Policy:  policy(c),
-		Period:  c.Period,
-		DryRun:  c.DryRun,
-		Tell:    teller(ctx, c, client, metrics, log),
-		Log:     log,
-		Where:   where,
-		Now:     time.Now,
-		Chance:  mathrand.Float64,
+		Policy:  policy(c), Period: c.Period,
+		DryRun: c.DryRun,
+		Tell:   teller(ctx, c, client, metrics, log),
+		Log:    log,
+		Where:  where,
+		Now:    time.Now,
+		Chance: mathrand.Float64,
 	})
 	watchFiles(ctx, asking, a.Wake)
 	return a, nil
@@ -324,7 +324,7 @@ func policy(c config.Config) plan.Policy {
 		marks = append(marks, plan.ForLoadBalancers())
 	}
 	return plan.Policy{
-		Marks: marks, LoadBalancerDelay: c.LoadBalancerDelay,
+		Marks: marks, AsKured: asKured(c), LoadBalancerDelay: c.LoadBalancerDelay,
 		DrainDelay: c.DrainDelay, DrainTimeout: c.DrainTimeout, OnDrainTimeout: plan.OnDrainTimeout(c.OnDrainTimeout),
 		VolumeDetachTimeout: c.VolumeDetachTimeout,
 		RebootDelay:         c.RebootDelay, RebootTimeout: c.RebootTimeout, RebootAttempts: c.RebootAttempts, CommandTimeout: c.CommandTimeout, RetryDelay: 10 * time.Second,

@@ -79,7 +79,7 @@ func (a *Agent) asking(o plan.Observation) asking {
 func (a *Agent) askCheap(ctx context.Context, n *corev1.Node, how asking) []plan.Verdict {
 	reads, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
-	verdicts := append(a.circuit.ask(reads, how), a.pause.ask(reads, how)...)
+	verdicts := slices.Concat(a.circuit.ask(reads, how), a.pause.ask(reads, how), a.kured.ask(reads, how))
 	for _, g := range a.Gates {
 		verdicts = append(verdicts, g.Ask(reads, n))
 	}

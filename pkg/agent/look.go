@@ -223,6 +223,7 @@ func (a *Agent) ask(ctx context.Context, n *corev1.Node, o plan.Observation) ([]
 		return nil, err
 	}
 	verdicts = append(verdicts, healthy...)
+	verdicts = append(verdicts, a.askInterlock(ctx, n, o, how, verdicts)...)
 	if how == live {
 		a.memory.liveAt = a.Now()
 	}

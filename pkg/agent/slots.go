@@ -96,7 +96,7 @@ func (s *slots) matter(o plan.Observation, now time.Time) bool {
 func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observation) (plan.Slot, error) {
 	s := &a.slots
 	a.join(n, o)
-	if !s.matter(o, a.Now()) {
+	if !s.matter(o, a.Now()) && !a.interlock.may {
 		s.leases.Stop()
 		a.circuit.stop()
 		a.Tell.Metrics.Orphans(0)
@@ -145,6 +145,9 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 	if !r.Out() { // else the shared slot is needed still
 		if err := a.leaveControlPlanes(ctx, n); err != nil {
 			return plan.Slot{Error: fmt.Sprintf("The control planes' slot can't be given back: %v", err)}
+		}
+		if err := a.leaveKured(ctx, n); err != nil {
+			return plan.Slot{Error: fmt.Sprintf("kured's lock can't be given back (--kured-interlock): %v", err)}
 		}
 	}
 	if s.refused != "" && a.Now().Before(s.turnAt) {

@@ -143,12 +143,14 @@ func (a *Agent) watchGates(ctx context.Context, o plan.Observation) error {
 	soon := o.Wanted.Answer == plan.Yes && (o.Record.Phase == plan.Idle || o.Record.Phase == "")
 	if !asked && !soon {
 		a.pause.stop()
+		a.kured.stop()
 		a.pods.stop()
 		return nil
 	}
 	a.pause.start(ctx, a.Wake)
+	a.kured.start(ctx, a.Wake)
 	a.pods.start(ctx, a.Wake)
-	if asked && (!a.pause.synced() || !a.pods.synced()) {
+	if asked && (!a.pause.synced() || !a.kured.synced() || !a.pods.synced()) {
 		return errNotYet
 	}
 	return nil

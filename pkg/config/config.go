@@ -202,6 +202,17 @@ type Config struct {
 	// ClusterName is what notices call the cluster; "": nothing.
 	ClusterName string
 
+	// ForceReboot is kured's word for OnDrainTimeout "reboot".
+	ForceReboot bool
+	// AnnotateNodes sets kured's annotations on the Node.
+	AnnotateNodes bool
+	// PreRebootNodeLabels are set with the cordon, PostRebootNodeLabels with the uncordon.
+	PreRebootNodeLabels, PostRebootNodeLabels []Label
+	// DSNamespace and DSName say where kured's DaemonSet is; DSName "": there is none. LockAnnotation is the key of its lock.
+	DSNamespace, DSName, LockAnnotation string
+	// KuredInterlock holds kured's lock, too; else nothing is done while kured's DaemonSet exists.
+	KuredInterlock bool
+
 	// Warnings are lines for the log about environment variables that look like options but are
 	// none. They are set even when Parse fails.
 	Warnings []string

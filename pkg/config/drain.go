@@ -36,7 +36,7 @@ func drainOptions(c *Config) group {
 			example: "hold",
 		},
 		{
-			name: "on-drain-timeout", value: choice(&c.OnDrainTimeout, "abort", "delete", "reboot"), def: "abort",
+			name: "on-drain-timeout", value: choice(&c.OnDrainTimeout, "abort", "delete", "reboot"), defText: "abort",
 			meaning: "What follows a drain that took too long: go back into service and back off; or delete the pods " +
 				"that could not be evicted, past their disruption budgets, and give up if that takes as long again; " +
 				"or reboot under the pods that are left.",

@@ -46,17 +46,17 @@ func notifyOptions(c *Config) group {
 			example: "prod-west",
 		},
 		{
-			name: "message-template-drain", value: kuredTemplate(&n.kured, notify.Draining), defText: "--notify-template",
+			name: "message-template-drain", value: emptyIsUnset(kuredTemplate(&n.kured, notify.Draining)), defText: "--notify-template",
 			meaning: "The text of the notice draining, as kured takes it: with %s for the node's name.",
 			example: "Draining node %s",
 		},
 		{
-			name: "message-template-reboot", value: kuredTemplate(&n.kured, notify.Rebooting), defText: "--notify-template",
+			name: "message-template-reboot", value: emptyIsUnset(kuredTemplate(&n.kured, notify.Rebooting)), defText: "--notify-template",
 			meaning: "The text of the notice rebooting, as kured takes it: with %s for the node's name.",
 			example: "Rebooting node %s",
 		},
 		{
-			name: "message-template-uncordon", value: kuredTemplate(&n.kured, notify.Back), defText: "--notify-template",
+			name: "message-template-uncordon", value: emptyIsUnset(kuredTemplate(&n.kured, notify.Back)), defText: "--notify-template",
 			meaning: "The text of the notice back, as kured takes it: with %s for the node's name.",
 			example: "Node %s rebooted and uncordoned successfully",
 		},

@@ -74,6 +74,7 @@ func options(c *Config) []group {
 		commandOptions(c),
 		outputOptions(c),
 		notifyOptions(c),
+		kuredOptions(c),
 	}
 }
 
@@ -102,7 +103,7 @@ func clusterOptions(c *Config) group {
 func triggerOptions(c *Config) group {
 	return group{"What asks for a reboot", []option{
 		{
-			name: "reboot-sentinel", value: absolutePaths(&c.RebootSentinels), defText: DefaultSentinel,
+			name: "reboot-sentinel", value: emptyIsUnset(absolutePaths(&c.RebootSentinels)), defText: DefaultSentinel,
 			meaning: "A file whose existence asks for a reboot, as a path on the host. Repeatable, or a list with commas: " +
 				"any of them suffices.",
 			example: "/var/run/reboot-required\n/var/run/firmware/reboot-required",
@@ -352,12 +353,12 @@ func outputOptions(c *Config) group {
 			example: "debug",
 		},
 		{
-			name: "log-format", value: choice(&c.LogFormat, "text", "json"), def: "text",
+			name: "log-format", value: emptyIsUnset(choice(&c.LogFormat, "text", "json")), def: "text",
 			meaning: "The form of the log's lines.",
 			example: "json",
 		},
 		{
-			name: "metrics-host", value: address(&c.MetricsHost), defText: "all addresses",
+			name: "metrics-host", value: emptyIsUnset(address(&c.MetricsHost)), defText: "all addresses",
 			meaning: "The address to serve metrics on.",
 			example: "127.0.0.1",
 		},

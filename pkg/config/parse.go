@@ -41,6 +41,7 @@ func Parse(args, environ []string, out io.Writer) (Config, error) {
 	c.Warnings, c.effective = p.warnings, p.effective
 	c.notify.join(&c)
 	c.notify = notices{}
+	joinKured(&c)
 	return c, nil
 }
 
@@ -159,6 +160,12 @@ func (p *parser) environment(environ []string) {
 // resolve sets one option from the best source that has it.
 func (p *parser) resolve(o option) {
 	source, values := p.lookup(o)
+	if o.value.emptyIsUnset {
+		values = slices.DeleteFunc(values, func(v string) bool { return v == "" })
+		if len(values) == 0 {
+			source = ""
+		}
+	}
 	switch {
 	case source != "":
 	case o.required:

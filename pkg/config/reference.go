@@ -23,10 +23,11 @@ func introductions() map[string]string {
 			"and [the whole cluster has stopped](operations.md#the-whole-cluster-has-stopped).",
 		"After the reboot": "What must be so before the node is uncordoned, and what before the next node may go: see " +
 			"[DaemonSets after the reboot](operations.md#daemonsets-after-the-reboot) and [queries after the reboot](gates.md#queries-after-the-reboot).",
-		"Hooks":    "What you have done on a node's way through a reboot: see [hooks](hooks.md).",
-		"Commands": "Where the sentinel command, the reboot command and hooks that are commands run, and what the agent sees of the host.",
-		"Output":   "The log, and where [metrics](metrics.md) are served.",
-		"Notices":  "Who is told by chat, mail or webhook, and of what: see [notices](notifications.md).",
+		"Hooks":      "What you have done on a node's way through a reboot: see [hooks](hooks.md).",
+		"Commands":   "Where the sentinel command, the reboot command and hooks that are commands run, and what the agent sees of the host.",
+		"Output":     "The log, and where [metrics](metrics.md) are served.",
+		"Notices":    "Who is told by chat, mail or webhook, and of what: see [notices](notifications.md).",
+		"From kured": "What rebootd does as kured does it, and how it gets on with a kured that is still there: see [migrating from kured](migrating-from-kured.md).",
 	}
 }
 

@@ -15,7 +15,7 @@ type rule struct {
 
 // rules are all that options must fulfil together.
 func rules(c *Config) []rule {
-	return append(append(windowRules(c), remoteRules(c)...), []rule{
+	return append(slices.Concat(windowRules(c), remoteRules(c), kuredRules(c)), []rule{
 		{
 			[]string{"sentinel-command-no", "sentinel-command-yes"}, common(c.SentinelYes, c.SentinelNo) != "",
 			fmt.Sprintf("%s is also in --sentinel-command-yes; a code means only one of the two", common(c.SentinelYes, c.SentinelNo)),
@@ -49,7 +49,7 @@ func rules(c *Config) []rule {
 			fmt.Sprintf("%v is not allowed: 0, or at least 1m", c.LockTTL),
 		},
 		{
-			[]string{"on-drain-timeout", "drain-timeout"}, c.OnDrainTimeout != "abort" && c.DrainTimeout == 0,
+			[]string{"on-drain-timeout", "drain-timeout"}, c.OnDrainTimeout != "" && c.OnDrainTimeout != "abort" && c.DrainTimeout == 0,
 			fmt.Sprintf("%s needs a --drain-timeout above 0, or no drain ever takes too long", c.OnDrainTimeout),
 		},
 		{

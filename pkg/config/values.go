@@ -24,6 +24,8 @@ type value struct {
 	list        bool                // every value given counts, not only the last
 	mask        func(string) string // hides what is secret in a value that is shown; nil: nothing is
 	set         func(string) error
+	// emptyIsUnset: an empty value is as none.
+	emptyIsUnset bool
 }
 
 // readable takes the path of a file that can be read now.

@@ -27,7 +27,7 @@ func windowOptions(c *Config) []option {
 			example: "christmas=2026-12-20..2027-01-03\n2026-11-27",
 		},
 		{
-			name: "time-zone", value: timeZone(&c.TimeZone), def: "UTC",
+			name: "time-zone", value: emptyIsUnset(timeZone(&c.TimeZone)), def: "UTC",
 			meaning: "The time zone of windows and freezes: a name such as Europe/Berlin, Local, or an offset such as +05:30.",
 			example: "Europe/Berlin",
 		},

@@ -9,7 +9,7 @@ import (
 // Decide returns the next step for this node. It covers every combination of record, slot, boot ID
 // and wish, because a crash or a person can bring about any of them.
 func Decide(o Observation, p Policy, now time.Time) Action {
-	return inFull(o, marked(o, p, decide(o, p, now)))
+	return inFull(o, asKured(o, p, marked(o, p, decide(o, p, now)), now))
 }
 
 func decide(o Observation, p Policy, now time.Time) Action {

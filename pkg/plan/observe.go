@@ -188,7 +188,9 @@ const (
 // delay, except for DrainTimeout, where it means no limit.
 type Policy struct {
 	// Marks are what the Node carries while it is out.
-	Marks      []Mark
+	Marks []Mark
+	// AsKured is what it carries as with kured.
+	AsKured    AsKured
 	DrainDelay time.Duration
 	// LoadBalancerDelay is between the cordon and the first eviction. It doesn't count against DrainTimeout.
 	LoadBalancerDelay time.Duration

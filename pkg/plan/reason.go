@@ -41,7 +41,7 @@ const (
 	BlockedByVersionSkew Reason = "BlockedByVersionSkew"
 	// ControlPlaneQuorum: Too few control planes would stay in service.
 	ControlPlaneQuorum Reason = "ControlPlaneQuorum"
-	// KuredPresent: kured is installed in this cluster, so rebootd only watches.
+	// KuredPresent: kured is installed in this cluster, so rebootd only watches; or, with --kured-interlock, kured's lock is held.
 	KuredPresent Reason = "KuredPresent"
 	// WaitingForSlot: Other nodes hold all slots of the lock group.
 	WaitingForSlot Reason = "WaitingForSlot"

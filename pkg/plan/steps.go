@@ -191,6 +191,12 @@ func firstClosed(o Observation) (Verdict, bool) {
 	return Verdict{}, false
 }
 
+// Closed reports whether one of these verdicts holds a node back that wants this.
+func Closed(gates []Verdict, w Wanted) bool {
+	_, closed := firstClosed(Observation{Gates: gates, Wanted: w})
+	return closed
+}
+
 // unsettled is the first gate that keeps the slot after the settle time. Where the slot is gone, a person has let the next node go.
 func unsettled(o Observation) (Verdict, bool) {
 	if !o.Slot.Held && o.Slot.Error == "" {

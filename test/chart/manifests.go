@@ -14,10 +14,11 @@ import (
 func folders() map[string]folder {
 	agents := []string{"rbac", "daemonset"}
 	return map[string]folder{
-		"base":        {nil, agents},
-		"signal":      {[]string{"--set=configuration.rebootMethod=signal"}, agents},
-		"delete-pods": {[]string{"--set=configuration.onDrainTimeout=delete"}, agents},
-		"policy":      {[]string{"--set=admissionPolicy.enabled=true"}, []string{"policy"}},
+		"base":            {nil, agents},
+		"signal":          {[]string{"--set=configuration.rebootMethod=signal"}, agents},
+		"kured-interlock": {[]string{"--set=configuration.kuredInterlock=true"}, agents},
+		"delete-pods":     {[]string{"--set=configuration.onDrainTimeout=delete"}, agents},
+		"policy":          {[]string{"--set=admissionPolicy.enabled=true"}, []string{"policy"}},
 	}
 }
 

@@ -27,7 +27,7 @@ func TestAPIServerTakesTheChart(t *testing.T) {
 			f.takes(t, ns, string(text))
 		})
 	}
-	for _, folder := range []string{"base", "signal", "delete-pods", "policy", ""} {
+	for _, folder := range []string{"base", "signal", "delete-pods", "kured-interlock", "policy", ""} {
 		t.Run("manifests "+folder, func(t *testing.T) {
 			t.Parallel()
 			f.takes(t, ns, f.kubectl(t, "kustomize", filepath.Join("../../manifests", folder)))

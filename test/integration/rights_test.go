@@ -25,6 +25,7 @@ func (f *fleet) user(t *testing.T, namespace string) (g *gateway, grant func(res
 	meta := metav1.ObjectMeta{Name: namespace}
 	must(api.ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"nodes", "nodes/status", "pods", "pods/eviction", "events"}, Verbs: []string{"*"}},
+		{APIGroups: []string{"apps"}, Resources: []string{"daemonsets"}, Verbs: []string{"get", "list", "watch"}},
 	}}, metav1.CreateOptions{}))
 	must(api.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
 		ObjectMeta: meta, Subjects: who, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: namespace},
