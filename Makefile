@@ -86,6 +86,20 @@ $(LINT):
 docs: ## Write the generated parts of docs/ anew from the code.
 	$(GO) run ./test/docs
 
+.PHONY: docs-check
+docs-check: ## Check the documentation: links, generated parts, and that its commands and values are such as there are.
+	$(GO) run ./test/docs -check
+	$(GO) run ./test/chart -check
+	$(GO) test ./test/docs/... ./cmd/kubectl-reboot/internal/cli -run 'Docs|Commands|Values|Split|Example|Nav|Reference'
+	$(GO) test ./test/arch ./pkg/config -run 'Links|Listed|GatesPage|Pages|Documented'
+
+.PHONY: generate
+generate: ## Write all that is made from the code anew, golden files too: look at the diff.
+	UPDATE_GOLDEN=1 $(GO) test ./pkg/config ./pkg/plan ./cmd/kubectl-reboot/internal/cli
+	$(GO) run ./test/docs
+	$(GO) run ./test/chart
+	UPDATE_GOLDEN=1 $(GO) test -run Golden ./test/chart
+
 .PHONY: chart
 chart: ## Write the generated parts of the chart and manifests/ anew from the code.
 	$(GO) run ./test/chart
