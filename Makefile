@@ -90,7 +90,7 @@ docs: ## Write the generated parts of docs/ anew from the code.
 docs-check: ## Check the documentation: links, generated parts, and that its commands and values are such as there are.
 	$(GO) run ./test/docs -check
 	$(GO) run ./test/chart -check
-	$(GO) test ./test/docs/... ./cmd/kubectl-reboot/internal/cli -run 'Docs|Commands|Values|Split|Example|Nav|Reference'
+	$(GO) test ./test/docs/... ./cmd/kubectl-reboot/internal/cli -run 'Docs|Commands|Values|Split|Examples|Nav|Templates|Reference'
 	$(GO) test ./test/arch ./pkg/config -run 'Links|Listed|GatesPage|Pages|Documented'
 
 .PHONY: generate
