@@ -43,6 +43,12 @@ demo: ## Show the whole job on three real nodes (root, linux/amd64; Debian packa
 demo-sim: ## Show the same on simulated nodes; needs neither root nor a special kernel.
 	@$(GO) run ./test/demo --simulate
 
+.PHONY: transcript
+transcript: ## Run the demo and take what the README shows of it.
+	$(GO) run ./test/demo | tee /dev/stderr | $(GO) run ./test/docs/transcript > test/docs/transcript/demo.txt.new
+	mv test/docs/transcript/demo.txt.new test/docs/transcript/demo.txt
+	$(GO) run ./test/docs
+
 .PHONY: unit
 unit: ## Run the unit tests: pure code and fakes, under a minute.
 	$(GO) test -race -short ./cmd/... ./pkg/...

@@ -24,6 +24,12 @@ func TestLinks(t *testing.T) {
 				t.Errorf("%s: link to %q: %s", strings.TrimPrefix(page, "../../"), target, why)
 			}
 		}
+		for _, m := range regexp.MustCompile("\\[`(Test\\w+)`\\]\\(([^)]+)\\)").FindAllStringSubmatch(text, -1) {
+			code, err := os.ReadFile(filepath.Join(filepath.Dir(page), m[2]))
+			if err != nil || !strings.Contains(string(code), "\nfunc "+m[1]+"(t *testing.T)") {
+				t.Errorf("%s: there is no test %s in %s", strings.TrimPrefix(page, "../../"), m[1], m[2])
+			}
+		}
 		for _, m := range regexp.MustCompile("`((?:cmd|pkg|test|manifests|docs|charts)/[\\w./-]+)`").FindAllStringSubmatch(text, -1) {
 			example := strings.Contains(text, "```go\n// "+m[1]+"\n")
 			if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil && !example {
