@@ -101,7 +101,8 @@ docs-check: ## Check the documentation: links, generated parts, and that its com
 
 .PHONY: generate
 generate: ## Write all that is made from the code anew, golden files too: look at the diff.
-	UPDATE_GOLDEN=1 $(GO) test ./pkg/config ./pkg/plan ./cmd/kubectl-reboot/internal/cli
+	UPDATE_GOLDEN=1 $(GO) test -run 'TestHelp$$|TestScenarios' ./pkg/config ./pkg/plan
+	UPDATE_GOLDEN=1 $(GO) test ./cmd/kubectl-reboot/internal/cli
 	$(GO) run ./test/docs
 	$(GO) run ./test/chart
 	UPDATE_GOLDEN=1 $(GO) test -run Golden ./test/chart

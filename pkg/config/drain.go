@@ -9,7 +9,7 @@ func drainOptions(c *Config) group {
 	return group{"Drain", append([]option{
 		{
 			name: "drain-delay", value: duration(&c.DrainDelay, 0), def: "0",
-			meaning: "How long to wait between taking the lock and the drain.",
+			meaning: "How long to wait between taking the slot and the drain.",
 			example: "30s",
 		},
 		{

@@ -265,7 +265,7 @@ func rebootOptions(c *Config) group {
 		},
 		{
 			name: "dry-run", value: boolean(&c.DryRun), def: "false",
-			meaning: "Decide and report as usual, but never lock, cordon, drain or reboot.",
+			meaning: "Decide and report as usual, but never take a slot, cordon, drain or reboot.",
 			example: "true",
 		},
 	}}
@@ -290,7 +290,7 @@ func afterOptions(c *Config) group {
 		},
 		{
 			name: "settle-time", value: duration(&c.SettleTime, 0), def: "0",
-			meaning: "How long to keep the lock after the uncordon.",
+			meaning: "How long to keep the slot after the uncordon.",
 			example: "5m",
 		},
 		{
@@ -300,7 +300,7 @@ func afterOptions(c *Config) group {
 		},
 		{
 			name: "healthy-query", value: each("name=PromQL", "\n", parseQuery, &c.HealthyQueries), defText: "none",
-			meaning: "PromQL that must be true after --settle-time before the lock is freed, such as 'ceph=ceph_health_status == bool 0': " +
+			meaning: "PromQL that must be true after --settle-time before the slot is freed, such as 'ceph=ceph_health_status == bool 0': " +
 				"at least one series, and none that is 0 or not a number. Repeatable; in the environment, one on each line. Needs --prometheus-url.",
 			example: "ceph=ceph_health_status == bool 0", beside: "settle-time=2m\nprometheus-url=http://prometheus.monitoring:9090",
 		},

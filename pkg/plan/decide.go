@@ -21,7 +21,7 @@ func decide(o Observation, p Policy, now time.Time) Action {
 			"put right. To begin afresh, without a reboot as long as the hold is there: kubectl annotate node %s rebootd.io/state- rebootd.io/hold=repair; "+
 			"if the node is cordoned and shouldn't be: kubectl uncordon %s", o.RecordError, o.Node.Name, o.Node.Name))
 	case o.BootIDError != "":
-		return refuse(o, fmt.Sprintf("The boot ID can't be read: %s. Nothing is done without it.", o.BootIDError))
+		return refuse(o, fmt.Sprintf("The boot ID can't be read: %s. Nothing is done without it (--boot-id-file).", o.BootIDError))
 	}
 	if a, due := taint(o, p, now); due {
 		return a
@@ -110,8 +110,9 @@ func closedWhileInService(o Observation, p Policy, now time.Time) (Action, bool)
 			stamp(b.Until), count(b.Failures, "attempt"), b.Cause), now), b.Until.Sub(now)), true
 	}
 	if n := uncleared(o.Record.History, now.Add(-p.MaxRebootsPer)); p.MaxReboots > 0 && n >= p.MaxReboots {
-		v := Verdict{Reason: RebootLoop, Message: fmt.Sprintf("%s within %s did not clear what asks for one: %s",
-			count(n, "reboot"), p.MaxRebootsPer, o.Wanted.Message)}
+		v := Verdict{Reason: RebootLoop, Message: fmt.Sprintf("%s within %s did not clear what asks for one: %s "+
+			"Put right what asks for it; to try once more without waiting: kubectl annotate node %s rebootd.io/state-",
+			count(n, "reboot"), p.MaxRebootsPer, o.Wanted.Message, o.Node.Name)}
 		return holdBack(o, v, now), true
 	}
 	v, closed := firstClosed(o)

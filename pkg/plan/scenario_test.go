@@ -31,6 +31,7 @@ func TestScenarios(t *testing.T) {
 				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
 					t.Fatal(err)
 				}
+				text = []byte(got)
 			}
 			if got != string(text) {
 				t.Errorf("differs; UPDATE_GOLDEN=1 go test ./pkg/plan rewrites it. Got:\n%s", got)
