@@ -68,6 +68,9 @@ func excerpt(lines []string) ([]string, error) {
 	}
 	shown = append(shown, "…")
 	for _, line := range lines[end:] {
+		if w := strings.Fields(line); len(w) > 2 && w[1] == "s" {
+			continue // what is put away at the end
+		}
 		shown = append(shown, cut(line))
 	}
 	return shown, nil

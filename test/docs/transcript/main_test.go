@@ -18,6 +18,7 @@ const demo = `   0.0 s  building
 NODE     BOOT ID
 n1       a
 
+   9.0 s  removing the cluster …
 OK: 2 nodes rebooted, one at a time
 `
 
