@@ -158,46 +158,6 @@ func (m *machine) kubectl(args ...string) string {
 	return out
 }
 
-// Every kubectl command of the runbooks that only looks is one that works.
-func TestRunbookCommandsWork(t *testing.T) {
-	t.Parallel()
-	f := shared(t)
-	m := f.machine(t, f.namespace(t), "looked-at")
-	m.agent()
-	m.says(plan.NotRequired)
-	daemonset, err := os.ReadFile("../../manifests/base/daemonset.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	here := strings.NewReplacer("kubernetes.io/os: linux", "kubernetes.io/os: none", "namespace: rebootd", "namespace: "+m.namespace) // and no pods
-	m.file("daemonset.yaml", here.Replace(string(daemonset)))
-	m.kubectl("create", "-f", m.path("daemonset.yaml"))
-	m.kubectl("create", "configmap", "-n", m.namespace, "rebootd-circuit")
-	m.kubectl("create", "configmap", "-n", m.namespace, "rebootd-control")
-	text, err := os.ReadFile("../../docs/runbooks.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := strings.ReplaceAll(string(text), "\\\n", "")
-	commands := regexp.MustCompile("(?m)(?:^|`)kubectl (?:get|describe) [^`#\n]+").FindAllString(all, -1)
-	if len(commands) < 15 {
-		t.Fatalf("only %d commands", len(commands))
-	}
-	for _, c := range commands {
-		c = strings.TrimSpace(strings.TrimPrefix(c, "`"))
-		if strings.Contains(c, "grep") || strings.Contains(c, "POD") {
-			continue
-		}
-		line := strings.ReplaceAll(c, "NODE'", "\x00'")
-		line = strings.ReplaceAll(strings.NewReplacer("custom-columns='NODE:", "custom-columns='\x00:").Replace(line), "NODE", m.name)
-		line = strings.NewReplacer("\x00", "NODE", "-n rebootd ", "-n "+m.namespace+" ").Replace(line + " ")
-		out, err := m.trySh(line)
-		if err != nil {
-			t.Errorf("%s: %v\n%s", c, err, out)
-		}
-	}
-}
-
 // trySh runs one line that begins with kubectl.
 func (m *machine) trySh(line string) (string, error) {
 	bin, err := lab.EnsureBinaries(context.Background(), os.Stderr)
