@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -81,9 +82,10 @@ func (n *Notifier) Tell(notice Notice) {
 	}
 	text, err := n.Templates.text(notice)
 	if err != nil {
-		n.Log.WithError(err).Error("A notice could not be written.")
-		n.Count(Failed)
-		return
+		n.Log.WithError(err).Warn("The template of a notice (--notify-template) fails; the notice reads as by default.")
+	}
+	if strings.TrimSpace(text) == "" {
+		return // a template's way of saying that this one is not to be sent
 	}
 	for _, l := range n.lines {
 		if l.put(text) {
