@@ -11,28 +11,15 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/yaml"
 
 	"github.com/rebootd/rebootd/pkg/plan"
 	"github.com/rebootd/rebootd/pkg/tell"
 )
 
-type rule struct {
-	Alert, Expr, For    string
-	Labels, Annotations map[string]string
-}
-
-func alerts(t *testing.T) []rule {
+func alerts(t *testing.T) []Rule {
 	t.Helper()
-	text, err := os.ReadFile(files + "alerts.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct{ Groups []struct{ Rules []rule } }
-	if err := yaml.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
-	return file.Groups[0].Rules
+	all, _ := Rules(t)
+	return all
 }
 
 func read(t *testing.T, file string) string {
