@@ -52,6 +52,7 @@ func TestSilenceOfANodeCreatedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {
 		m := newMuted(t)
 		m.PodsFor = time.Hour
+		m.addressed("10.0.0.1")
 		go m.Live(ctx)
 		m.Reaches(plan.Drain)
 		m.Pass(time.Minute)
@@ -59,8 +60,8 @@ func TestSilenceOfANodeCreatedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.Pass(5 * time.Second)
-		if left := m.left(); left > 2*time.Minute {
-			t.Errorf("there is no Node, and it is silent for %s", left)
+		if left := m.left(); left > 2*time.Minute || m.ends != 1 { // for the address that it had
+			t.Errorf("there is no Node, and it is silent for %s; ended %d times", left, m.ends)
 		}
 		m.Set(func() { m.Wanted = plan.No })
 		fresh := &corev1.Node{}

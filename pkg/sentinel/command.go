@@ -106,9 +106,15 @@ func (c *Command) Watch(ctx context.Context, wake func()) {
 	}
 }
 
+// begin notes that a run begins. It is the one that anybody wanted so far: without that, one who asked just before would be given
+// a second run, and a step that waits for the next answer would wait for a third.
 func (c *Command) begin() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	select {
+	case <-c.hurry:
+	default:
+	}
 	c.began = c.now()
 	if c.first.IsZero() {
 		c.first = c.began
