@@ -5,9 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rebootd/rebootd/pkg/agent"
 	"github.com/rebootd/rebootd/pkg/plan"
-	"github.com/rebootd/rebootd/test/fleet/sim"
 )
 
 // An agent that gets its node back from another one doesn't go by what it knew of the silence before: the other may have ended it.
@@ -15,12 +13,7 @@ func TestSilenceTakenOverTwice(t *testing.T) {
 	inBubble(t, func(t *testing.T, _ context.Context) {
 		m := newMuted(t)
 		m.PodsFor = 20 * time.Minute
-		who := map[int]int{}
-		parts := m.Parts
-		m.Parts = func(p *sim.Process, a *agent.Parts) {
-			parts(p, a)
-			a.Silence.By = spy{a.Silence.By, func() { m.Set(func() { who[p.Number]++ }) }}
-		}
+		who := m.spied()
 		m.Start()
 		m.Reaches(plan.Drain)
 		m.Start()

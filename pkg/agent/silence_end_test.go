@@ -85,12 +85,7 @@ func TestSilenceOfTwoAgents(t *testing.T) {
 	inBubble(t, func(t *testing.T, _ context.Context) {
 		m := newMuted(t)
 		m.PodsFor = 20 * time.Minute
-		who := map[int]int{}
-		parts := m.Parts
-		m.Parts = func(p *sim.Process, a *agent.Parts) {
-			parts(p, a)
-			a.Silence.By = spy{a.Silence.By, func() { m.Set(func() { who[p.Number]++ }) }}
-		}
+		who := m.spied()
 		m.Start()
 		m.Reaches(plan.Drain)
 		m.Start()
@@ -106,6 +101,17 @@ func TestSilenceOfTwoAgents(t *testing.T) {
 		m.Procs[0].Stop()
 		m.Procs[1].Stop()
 	})
+}
+
+// spied counts what each agent asks for.
+func (m *muted) spied() map[int]int {
+	who := map[int]int{}
+	parts := m.Parts
+	m.Parts = func(p *sim.Process, a *agent.Parts) {
+		parts(p, a)
+		a.Silence.By = spy{a.Silence.By, func() { m.Set(func() { who[p.Number]++ }) }}
+	}
+	return who
 }
 
 type spy struct {
