@@ -82,7 +82,7 @@ func TestRulesLeadSomewhere(t *testing.T) {
 	}
 }
 
-// Every reason leads to a section of the runbooks, or to the word that none is needed; it is in the docs if the code gives it,
+// Every reason leads to a section of the runbooks, or to the word that none is needed; it is in the docs' table,
 // and the dashboard has words for it. And none of them knows a reason that there isn't.
 func TestReasonsAreKnownEverywhere(t *testing.T) {
 	t.Parallel()
@@ -93,11 +93,19 @@ func TestReasonsAreKnownEverywhere(t *testing.T) {
 	var all []string
 	for _, r := range plan.Reasons() {
 		all = append(all, string(r))
+		if strings.Count(docs, "| `"+string(r)+"` | ") != 1 {
+			t.Errorf("docs/reasons.md has no row for %s", r)
+		}
 		if !strings.Contains(index, "`"+string(r)+"`") {
 			t.Errorf("docs/runbooks.md leads nowhere from %s", r)
 		}
 		if strings.Count(board, `"`+string(r)+`": {`) != 2 {
 			t.Errorf("the dashboard has no words for %s in both of its tables", r)
+		}
+	}
+	for _, c := range regexp.MustCompile(`(?m)^\t(\w+) +Reason = "(\w+)"$`).FindAllStringSubmatch(read(t, "../../pkg/plan/reason.go"), -1) {
+		if c[1] != c[2] || !slices.Contains(all, c[2]) {
+			t.Errorf("the constant %s, %q, is not among plan.Reasons", c[1], c[2])
 		}
 	}
 	for _, match := range word.FindAllStringSubmatch(index, -1) {
