@@ -57,7 +57,7 @@ func (p Pause) message(w pause.Word) string {
 }
 
 func (p Pause) resume() string {
-	return fmt.Sprintf("kubectl delete configmap -n %s %s", p.Namespace, pause.ConfigMap)
+	return fmt.Sprintf("kubectl delete configmap -n %s %s, or kubectl reboot resume", p.Namespace, pause.ConfigMap)
 }
 
 func (p Pause) explain(verb string, err error) error {
