@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nicholas-fedor/shoutrrr/pkg/router"
 	"github.com/sirupsen/logrus"
 )
 
@@ -67,7 +68,7 @@ func (n *Notifier) Add(raw string) error {
 	if err != nil {
 		return err
 	}
-	n.add(fmt.Sprintf("%s (URL %d)", kind, len(n.lines)+1), service{raw: raw, kind: kind}.send)
+	n.add(fmt.Sprintf("%s (URL %d)", kind, len(n.lines)+1), service{raw: raw, locate: new(router.ServiceRouter).Locate}.send)
 	return nil
 }
 
