@@ -101,8 +101,9 @@ func TestAlertFiresAndResolves(t *testing.T) {
 		return m.agent(fmt.Sprintf("--metrics-port=%d", port), "--prefer-no-schedule-taint="+plan.DefaultTaint, "--settle-time=1s",
 			"--notify-url-file="+m.path("urls"), "--notify-on=required,rebooting,back", "--cluster-name=lab",
 			`--notify-template=required={{.Node}}/{{.Cluster}} {{.Reason}} for {{join .Packages "+"}}`,
-			"--notify-template=back={{.Node}} is back, out for {{.OutFor}}")
+			"--notify-template=back={{.Node}} is back, out for {{.OutFor}}", "--log-format=json", "--log-level=debug")
 	})
+	first := p.agent()
 	m.says(plan.Held, "a test looks on", "A reboot is wanted since 20", "packages: linux-image-6.1, libc6")
 	m.eventually("tainted, beside what others put on", func(n *corev1.Node) bool { return taints(n) == "example.com/theirs rebootd.io/reboot-required" })
 	until(t, "Alertmanager tells that the reboot is pending", func() bool { return people.told("firing RebootdRebootPending " + m.name) })
@@ -119,8 +120,32 @@ func TestAlertFiresAndResolves(t *testing.T) {
 			t.Errorf("the chat got %q, want %q", heard, want)
 		}
 	}
-	if len(heard) != 3 || strings.Contains(p.agent().log(), "geheim") {
+	first.oneStream(m.name)
+	p.agent().oneStream(m.name)
+	if len(heard) != 3 || strings.Contains(first.log()+p.agent().log(), "geheim") {
 		t.Errorf("the chat got %q; the log says\n%s", heard, p.agent().log())
+	}
+}
+
+// oneStream checks that all which the process and its libraries say is JSON, of this node, and says in which phase and attempt it was.
+func (p *process) oneStream(node string) {
+	p.t.Helper()
+	looked := false
+	for line := range strings.Lines(p.log()) {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			p.t.Errorf("%q: %v", line, err)
+			continue
+		}
+		phase, _ := fields["phase"].(string)
+		looked = looked || phase != ""
+		if fields["node"] != node || fields["msg"] == nil || fields["level"] == nil || looked && phase == "" ||
+			!slices.Contains([]string{"", "Idle"}, phase) && fields["attempt"] == nil && fields["reason"] != "RebootRequired" {
+			p.t.Errorf("fields are missing: %s", line)
+		}
+	}
+	if !looked {
+		p.t.Errorf("no line says the phase:\n%s", p.log())
 	}
 }
 

@@ -42,7 +42,7 @@ func TestTemplatesRefused(t *testing.T) {
 		"{{.Nodes}}":                     "can't evaluate field Nodes",
 		"{{.Node":                        "unclosed action",
 		"back={{if}}":                    "missing value for if",
-		"bcak={{.Node}}":                 `there is no event "bcak"`,
+		"drained={{.Node}}":              `there is no event "drained"`,
 		"not_back=x":                     `there is no event "not_back"`,
 		"{{index .Packages 0}}":          "index out of range", // on most notices
 		"{{join .Node \",\"}}":           "wrong type",
