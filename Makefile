@@ -6,6 +6,12 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT_VERSION := v2.15.0
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rebootd-test/tools
 LINT := $(TOOLS)/golangci-lint-$(LINT_VERSION)
+ACTIONLINT_VERSION := v1.7.12
+ACTIONLINT := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)
+VULNCHECK_VERSION := v1.9.0
+VULNCHECK := $(TOOLS)/govulncheck-$(VULNCHECK_VERSION)
+SYFT_VERSION := v1.57.0
+SYFT := $(TOOLS)/syft-$(SYFT_VERSION)
 
 .PHONY: help
 help: ## Show this help.
@@ -20,20 +26,25 @@ plugin: ## Build the kubectl plugin into bin/, with its completion beside it.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/kubectl-reboot ./cmd/kubectl-reboot
 	install -m 755 cmd/kubectl-reboot/kubectl_complete-reboot bin/kubectl_complete-reboot
 
-PLUGIN_PLATFORMS ?= linux_amd64 linux_arm64 darwin_amd64 darwin_arm64 windows_amd64
-
-.PHONY: plugin-archives
-plugin-archives: ## Build the plugin for all platforms into dist/, as .krew.yaml expects it of a release.
-	@mkdir -p dist && set -e && for p in $(PLUGIN_PLATFORMS); do \
-		os=$${p%_*} arch=$${p#*_} dir=$$(mktemp -d) exe= ; [ $$os != windows ] || exe=.exe; \
-		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $$dir/kubectl-reboot$$exe ./cmd/kubectl-reboot; \
-		install -m 755 cmd/kubectl-reboot/kubectl_complete-reboot $$dir/; cp LICENSE $$dir/; \
-		tar -C $$dir --sort=name --owner=0 --group=0 -czf dist/kubectl-reboot_$$p.tar.gz .; rm -r $$dir; \
-		echo dist/kubectl-reboot_$$p.tar.gz; done
+PLATFORMS ?= linux/$(shell $(GO) env GOARCH)
 
 .PHONY: image
-image: ## Build the container image into dist/rebootd.tar, without a container daemon.
-	$(GO) run ./test/image -version "$(VERSION)" -o dist/rebootd.tar
+image: ## Build the container image into dist/rebootd.tar, without a container daemon. PLATFORMS=linux/amd64,linux/arm64
+	$(GO) run ./test/image -version "$(VERSION)" -platforms $(PLATFORMS) -o dist/rebootd.tar
+
+.PHONY: image-push
+image-push: ## Build the image for all platforms and push it to TAG=registry/name:tag, as docker login allows.
+	@$(GO) run ./test/image -version "$(VERSION)" -platforms linux/amd64,linux/arm64,linux/arm/v7 -tag "$(TAG)" -push -o dist/rebootd.tar
+
+.PHONY: sbom
+sbom: $(SYFT) ## List what is in the container image in dist/rebootd.spdx.json (SPDX).
+	$(GO) run ./test/image -version "$(VERSION)" -platforms linux/amd64 -o dist/rebootd-amd64.tar
+	SYFT_CHECK_FOR_APP_UPDATE=false SYFT_GOLANG_SEARCH_LOCAL_MOD_CACHE_LICENSES=true $(SYFT) scan -q oci-archive:dist/rebootd-amd64.tar \
+		--source-name rebootd --source-version "$(VERSION)" -o spdx-json=dist/rebootd.spdx.json
+
+.PHONY: syft
+syft: $(SYFT) ## Build the tool that lists what is in an image, and print its path.
+	@echo $(SYFT)
 
 .PHONY: demo
 demo: ## Show the whole job on three real nodes (root, linux/amd64; Debian packages are installed if missing).
@@ -76,17 +87,31 @@ e2e: ## Run the tests on real nodes that really reboot (root, linux/amd64).
 	$(GO) test -tags e2e -count=1 -timeout 45m -v ./test/e2e
 
 .PHONY: lint
-lint: $(LINT) ## Check format, style, the module files, the generated docs, the chart and manifests/.
+lint: $(LINT) $(ACTIONLINT) vuln ## Check format, style, module files, known vulnerabilities, workflows, generated docs, chart and manifests/.
 	$(LINT) run --allow-parallel-runners ./...
 	$(LINT) run --allow-parallel-runners --build-tags e2e ./test/e2e/...
+	$(ACTIONLINT)
 	$(GO) mod tidy -diff
 	$(GO) run ./test/docs -check
 	$(GO) run ./test/chart -check
 
-$(LINT):
-	mkdir -p $(TOOLS)
-	GOBIN=$(TOOLS) GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
-	mv $(TOOLS)/golangci-lint $@
+.PHONY: vuln
+vuln: $(VULNCHECK) ## Look for known vulnerabilities; GOVULNCHECK=required fails where their database can't be reached.
+	@$(VULNCHECK) $(VULNFLAGS) ./... 2>$(TOOLS)/vuln.log || { code=$$?; cat $(TOOLS)/vuln.log >&2; \
+		[ "$$GOVULNCHECK" != required ] && grep -q '^govulncheck: fetching vulnerabilities: ' $(TOOLS)/vuln.log && \
+		echo "Nobody looked for known vulnerabilities." >&2 || exit $$code; }
+
+# A tool is built once and kept, under a name that has its version.
+define tool
+$(1):
+	mkdir -p $$(TOOLS)/new
+	GOBIN=$$(TOOLS)/new GOFLAGS= $$(GO) install -ldflags "$(3)" $(2)
+	mv $$(TOOLS)/new/$$(notdir $(firstword $(subst @, ,$(2)))) $$@
+endef
+$(eval $(call tool,$(LINT),github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION),))
+$(eval $(call tool,$(ACTIONLINT),github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION),))
+$(eval $(call tool,$(VULNCHECK),golang.org/x/vuln/cmd/govulncheck@$(VULNCHECK_VERSION),))
+$(eval $(call tool,$(SYFT),github.com/anchore/syft/cmd/syft@$(SYFT_VERSION),-X main.version=$(SYFT_VERSION)))
 
 .PHONY: docs
 docs: ## Write the generated parts of docs/ anew from the code.

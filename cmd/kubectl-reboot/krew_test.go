@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The template gives a manifest that krew can read, for the platforms that `make plugin-archives` builds.
+// The template gives a manifest that krew can read, for the platforms that a release is built for.
 func TestKrewManifest(t *testing.T) {
 	text, err := os.ReadFile("../../.krew.yaml")
 	if err != nil {
@@ -49,11 +48,15 @@ func TestKrewManifest(t *testing.T) {
 	if m.Metadata.Name != "reboot" || m.Spec.Version != "v1.2.3" || len(m.Spec.ShortDescription) > 50 || strings.HasSuffix(m.Spec.ShortDescription, ".") {
 		t.Errorf("%+v", m)
 	}
-	makefile, err := os.ReadFile("../../Makefile")
+	release, err := os.ReadFile("../../.goreleaser.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := strings.Fields(regexp.MustCompile(`(?m)^PLUGIN_PLATFORMS \?= (.*)$`).FindStringSubmatch(string(makefile))[1])
+	var r struct{ Builds []struct{ Targets []string } }
+	if err := yaml.Unmarshal(release, &r); err != nil {
+		t.Fatal(err)
+	}
+	want := r.Builds[0].Targets
 	var got []string
 	for _, p := range m.Spec.Platforms {
 		name := p.Selector.MatchLabels.OS + "_" + p.Selector.MatchLabels.Arch
@@ -64,6 +67,6 @@ func TestKrewManifest(t *testing.T) {
 		}
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("the manifest has %v, the Makefile %v", got, want)
+		t.Errorf("the manifest has %v, the release %v", got, want)
 	}
 }

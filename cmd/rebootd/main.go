@@ -76,17 +76,18 @@ func serve(ctx context.Context, c config.Config, log *logrus.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := listen(ctx, c, a, reg, log); err != nil {
+	named := log.WithField("node", c.NodeName)
+	if err := listen(ctx, c, a, reg, named); err != nil {
 		return err
 	}
-	greet(c, log)
+	greet(c, named)
 	a.Run(ctx)
-	log.WithField("node", c.NodeName).Info("Stopped. Nothing was given up: the next start goes on from the record on the Node.")
+	named.Info("Stopped. Nothing was given up: the next start goes on from the record on the Node.")
 	return nil
 }
 
 // listen opens the ports that are configured.
-func listen(ctx context.Context, c config.Config, a *agent.Agent, reg prometheus.Gatherer, log *logrus.Logger) error {
+func listen(ctx context.Context, c config.Config, a *agent.Agent, reg prometheus.Gatherer, log logrus.FieldLogger) error {
 	metrics := tell.Handler(reg)
 	probes := metrics
 	if c.HealthPort > 0 {
@@ -120,8 +121,8 @@ func listen(ctx context.Context, c config.Config, a *agent.Agent, reg prometheus
 }
 
 // greet says at start what is set otherwise than by default.
-func greet(c config.Config, log *logrus.Logger) {
-	fields := logrus.Fields{"version": version, "node": c.NodeName, "namespace": c.Namespace}
+func greet(c config.Config, log logrus.FieldLogger) {
+	fields := logrus.Fields{"version": version, "namespace": c.Namespace}
 	for _, kv := range c.Effective() {
 		if kv.Source != "default" {
 			fields["--"+kv.Name] = kv.Value

@@ -43,7 +43,7 @@ func TestCircuit(t *testing.T) {
 		all[0].Pass(3 * time.Hour)
 		for _, m := range all[3:] {
 			if c := m.Told(); c.Reason != string(plan.CircuitOpen) || m.Node().Spec.Unschedulable || m.Lease() != nil ||
-				!strings.Contains(c.Message, "n0 (RebootTimedOut)") || !strings.Contains(c.Message, "kubectl delete configmap -n ns rebootd-circuit") {
+				!strings.Contains(c.Message, "n0 (RebootTimedOut)") || !strings.Contains(c.Message, "kubectl delete configmap -n ns rebootd-circuit, or kubectl reboot circuit reset") {
 				t.Errorf("%s: %+v, lease %v", m.Name, c, m.Lease())
 			}
 		}

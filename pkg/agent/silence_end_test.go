@@ -52,6 +52,7 @@ func TestSilenceOfANodeCreatedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {
 		m := newMuted(t)
 		m.PodsFor = time.Hour
+		m.addressed("10.0.0.1")
 		go m.Live(ctx)
 		m.Reaches(plan.Drain)
 		m.Pass(time.Minute)
@@ -59,8 +60,8 @@ func TestSilenceOfANodeCreatedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.Pass(5 * time.Second)
-		if left := m.left(); left > 2*time.Minute {
-			t.Errorf("there is no Node, and it is silent for %s", left)
+		if left := m.left(); left > 2*time.Minute || m.ends != 1 { // for the address that it had
+			t.Errorf("there is no Node, and it is silent for %s; ended %d times", left, m.ends)
 		}
 		m.Set(func() { m.Wanted = plan.No })
 		fresh := &corev1.Node{}
@@ -84,12 +85,7 @@ func TestSilenceOfTwoAgents(t *testing.T) {
 	inBubble(t, func(t *testing.T, _ context.Context) {
 		m := newMuted(t)
 		m.PodsFor = 20 * time.Minute
-		who := map[int]int{}
-		parts := m.Parts
-		m.Parts = func(p *sim.Process, a *agent.Parts) {
-			parts(p, a)
-			a.Silence.By = spy{a.Silence.By, func() { m.Set(func() { who[p.Number]++ }) }}
-		}
+		who := m.spied()
 		m.Start()
 		m.Reaches(plan.Drain)
 		m.Start()
@@ -105,6 +101,17 @@ func TestSilenceOfTwoAgents(t *testing.T) {
 		m.Procs[0].Stop()
 		m.Procs[1].Stop()
 	})
+}
+
+// spied counts what each agent asks for.
+func (m *muted) spied() map[int]int {
+	who := map[int]int{}
+	parts := m.Parts
+	m.Parts = func(p *sim.Process, a *agent.Parts) {
+		parts(p, a)
+		a.Silence.By = spy{a.Silence.By, func() { m.Set(func() { who[p.Number]++ }) }}
+	}
+	return who
 }
 
 type spy struct {

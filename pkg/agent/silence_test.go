@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/rebootd/rebootd/pkg/agent"
 	"github.com/rebootd/rebootd/pkg/plan"
 	"github.com/rebootd/rebootd/pkg/silence"
@@ -152,14 +154,19 @@ func TestSilentWhileOut(t *testing.T) {
 	})
 }
 
+// addressed gives the Node addresses, with this internal one.
+func (m *muted) addressed(ip string) {
+	patch := fmt.Sprintf(`{"status":{"addresses":[{"type":"Hostname","address":"w"},{"type":"InternalIP","address":%q},{"type":"ExternalIP","address":"192.0.2.1"}]}}`, ip)
+	if _, err := m.Server.Patch(nil, sim.NodeKind, m.Name, types.StrategicMergePatchType, []byte(patch), true); err != nil {
+		m.T.Fatal(err)
+	}
+}
+
 // The addresses are the Node's, internal ones only.
 func TestSilenceKnowsTheAddresses(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {
 		m := newMuted(t)
-		patch := `{"status":{"addresses":[{"type":"Hostname","address":"w"},{"type":"InternalIP","address":"10.0.0.1"},{"type":"ExternalIP","address":"192.0.2.1"}]}}`
-		if _, err := m.Server.Patch(nil, sim.NodeKind, m.Name, "application/strategic-merge-patch+json", []byte(patch), true); err != nil {
-			t.Fatal(err)
-		}
+		m.addressed("10.0.0.1")
 		go m.Live(ctx)
 		m.Back(1)
 		if fmt.Sprint(m.last.IPs) != "[10.0.0.1]" {

@@ -238,7 +238,7 @@ func orphaned(g *lock.Group, held []lock.Slot) string {
 	for _, s := range held {
 		if s.Orphan() {
 			return fmt.Sprintf("Lease %s lost the reference to its owner, so nothing frees it when Node %s is gone. "+
-				"If that node is not out of service: kubectl delete lease -n %s %s", s.Name, s.Node, g.Namespace, s.Name)
+				"If that node is not out of service: kubectl delete lease -n %s %s, or kubectl reboot release %s", s.Name, s.Node, g.Namespace, s.Name, s.Name)
 		}
 	}
 	return ""

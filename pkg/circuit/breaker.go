@@ -54,10 +54,10 @@ func (b *Breaker) Why(m *corev1.ConfigMap) (string, error) {
 	}
 	until := ""
 	if b.Rules.Reset > 0 {
-		until = fmt.Sprintf(" or wait until %s (--circuit-reset)", s.Opened.Add(b.Rules.Reset).UTC().Format(time.RFC3339))
+		until = fmt.Sprintf(", or wait until %s (--circuit-reset)", s.Opened.Add(b.Rules.Reset).UTC().Format(time.RFC3339))
 	}
 	return fmt.Sprintf("%d nodes in a row failed after their reboot command, so no node of the cluster reboots since %s: %s. "+
-		"When that is put right: kubectl delete configmap -n %s %s%s.",
+		"When that is put right: kubectl delete configmap -n %s %s, or kubectl reboot circuit reset%s.",
 		len(s.Failures), s.Opened.UTC().Format(time.RFC3339), s, b.Namespace, Name, until), nil
 }
 
@@ -127,7 +127,7 @@ func (b *Breaker) get(ctx context.Context) (*corev1.ConfigMap, error) {
 }
 
 func (b *Breaker) unreadable(err error) error {
-	return fmt.Errorf("ConfigMap %s/%s: %w; to begin afresh: kubectl delete configmap -n %s %s", b.Namespace, Name, err, b.Namespace, Name)
+	return fmt.Errorf("ConfigMap %s/%s: %w; to begin afresh: kubectl delete configmap -n %s %s, or kubectl reboot circuit reset", b.Namespace, Name, err, b.Namespace, Name)
 }
 
 func (b *Breaker) explain(verb string, err error) error {

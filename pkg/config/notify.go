@@ -36,9 +36,9 @@ func notifyOptions(c *Config) group {
 		},
 		{
 			name: "notify-template", value: notifyTemplate(&n.templates), defText: notify.DefaultTemplate,
-			meaning: "A notice as a Go template, with Event, Node, Cluster, Phase, Reason, Message, AskedBy, Why, Time, Waited and OutFor; " +
-				"event=template is for that event only. Repeatable.",
-			example: "{{.Node}}: {{.Message}}{{with .Why}} ({{.}}){{end}}\nback={{.Node}} is back after {{.OutFor}}.",
+			meaning: "A notice as a Go template, with Event, Node, Cluster, Phase, Reason, Message, AskedBy, Why, Packages, Time, Waited, OutFor, " +
+				"DrainedIn and BootedIn; event=template is for that event only. Repeatable.",
+			example: "{{.Node}}: {{.Message}}{{with .Why}} ({{.}}){{end}}\nback={{.Node}} is back after {{.OutFor}}.\nrequired={{.Node}}: {{join .Packages \", \"}}",
 		},
 		{
 			name: "cluster-name", value: text(&c.ClusterName, "text"), defText: "none",

@@ -65,7 +65,7 @@ func (p posted) name() string {
 		return name
 	}
 	const limit = 100
-	return clip(p.Labels.String(), limit)
+	return plan.Clip(p.Labels.String(), limit)
 }
 
 func (a Alertmanager) counts(p posted) bool {

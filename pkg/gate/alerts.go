@@ -136,7 +136,7 @@ func (a active) String() string {
 
 func (o alert) words(name string) string {
 	const limit = 100
-	name = clip(name, limit)
+	name = plan.Clip(name, limit)
 	var about []string
 	if o.number > 1 {
 		about = append(about, fmt.Sprintf("%d times", o.number))

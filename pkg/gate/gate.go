@@ -19,8 +19,8 @@ func (h Hold) Ask(_ context.Context, n *corev1.Node) plan.Verdict {
 	v := plan.Verdict{Gate: "hold", Open: true}
 	if why, held := n.Annotations[h.Annotation]; held {
 		v.Open, v.Reason = false, plan.Held
-		v.Message = fmt.Sprintf("Held by annotation %s=%q; to let it go: kubectl annotate node %s %s-",
-			h.Annotation, why, n.Name, h.Annotation)
+		v.Message = fmt.Sprintf("Held by annotation %s=%q; to let it go: kubectl annotate node %s %s-, or kubectl reboot unhold %s",
+			h.Annotation, shorten(why), n.Name, h.Annotation, n.Name)
 	}
 	return v
 }

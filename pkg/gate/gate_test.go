@@ -20,7 +20,7 @@ func TestHold(t *testing.T) {
 	for _, why := range []string{"rebuilding the index", ""} {
 		n.Annotations = map[string]string{"rebootd.io/hold": why}
 		v := h.Ask(t.Context(), n)
-		if v.Open || v.Reason != plan.Held || v.Everyone || !strings.Contains(v.Message, why) || !strings.Contains(v.Message, "kubectl annotate node n rebootd.io/hold-") {
+		if v.Open || v.Reason != plan.Held || v.Everyone || !strings.Contains(v.Message, why) || !strings.Contains(v.Message, "kubectl annotate node n rebootd.io/hold-, or kubectl reboot unhold n") {
 			t.Errorf("held because of %q: %+v", why, v)
 		}
 	}

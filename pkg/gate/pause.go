@@ -2,7 +2,6 @@ package gate
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -58,7 +57,7 @@ func (p Pause) message(w pause.Word) string {
 }
 
 func (p Pause) resume() string {
-	return fmt.Sprintf("kubectl delete configmap -n %s %s", p.Namespace, pause.ConfigMap)
+	return fmt.Sprintf("kubectl delete configmap -n %s %s, or kubectl reboot resume", p.Namespace, pause.ConfigMap)
 }
 
 func (p Pause) explain(verb string, err error) error {
@@ -66,10 +65,4 @@ func (p Pause) explain(verb string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s ConfigMap %s/%s: %w", verb, p.Namespace, pause.ConfigMap, err)
-}
-
-// oneLine makes one line of bounded length of what a person wrote.
-func oneLine(text string) string {
-	const most = 200 // bytes
-	return clip(strings.Join(strings.Fields(text), " "), most)
 }

@@ -19,7 +19,7 @@ func control(pairs ...string) *corev1.ConfigMap {
 }
 
 func TestPause(t *testing.T) {
-	const resume = "kubectl delete configmap -n ns rebootd-control"
+	const resume = "kubectl delete configmap -n ns rebootd-control, or kubectl reboot resume"
 	now := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	p := Pause{Namespace: "ns", Now: func() time.Time { return now }}
 	if v := p.Judge(nil); !v.Open {

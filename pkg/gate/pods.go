@@ -89,7 +89,7 @@ func (p Pods) holds(pod metav1.Object) (why string, until time.Time) {
 		of   map[string]string
 	}{{"annotation", pod.GetAnnotations()}, {"label", pod.GetLabels()}} {
 		if reason, ok := kind.of[p.Hold]; ok && strings.TrimSpace(reason) != "false" {
-			return fmt.Sprintf("%s %s=%q", kind.name, p.Hold, oneLine(reason)), time.Time{}
+			return fmt.Sprintf("%s %s=%q", kind.name, p.Hold, shorten(reason)), time.Time{}
 		}
 	}
 	for _, s := range p.Selectors {
@@ -101,7 +101,7 @@ func (p Pods) holds(pod metav1.Object) (why string, until time.Time) {
 		return "", time.Time{}
 	}
 	value := pod.GetAnnotations()[doNotDisrupt]
-	what := fmt.Sprintf("annotation %s=%q", doNotDisrupt, oneLine(value))
+	what := fmt.Sprintf("annotation %s=%q", doNotDisrupt, shorten(value))
 	if value == "true" {
 		return what, time.Time{}
 	}

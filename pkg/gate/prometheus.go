@@ -44,7 +44,7 @@ func (s series) String() string {
 		return fmt.Sprintf("the value is %v", s.value)
 	}
 	const limit = 200
-	return fmt.Sprintf("%s is %v", clip(s.labels.String(), limit), s.value)
+	return fmt.Sprintf("%s is %v", plan.Clip(s.labels.String(), limit), s.value)
 }
 
 // answer is what the API answers with.
@@ -162,14 +162,8 @@ func seriesWords(all []series) string {
 	return some(words, "series")
 }
 
+// shorten makes one line of bounded length of what a person wrote, or a server said.
 func shorten(text string) string {
 	const limit = 300
-	return clip(strings.Join(strings.Fields(text), " "), limit)
-}
-
-func clip(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit], "") + "…"
+	return plan.Clip(plan.OneLine(text), limit)
 }

@@ -75,7 +75,7 @@ func (r Record) asked(o Observation) Record {
 	}
 	r.AskedBy, r.Requests = nil, nil
 	for _, by := range o.Wanted.By {
-		r.AskedBy = append(r.AskedBy, clip(by, byLimit))
+		r.AskedBy = append(r.AskedBy, Clip(by, byLimit))
 	}
 	for _, q := range o.Node.Requests {
 		if !slices.Contains(r.Honoured, q.key()) {

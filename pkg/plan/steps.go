@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -237,11 +236,4 @@ func rounded(from, to time.Time) time.Duration { return to.Sub(from).Round(time.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // shorten bounds what goes into the record.
-func shorten(s string) string { return clip(s, 500) }
-
-func clip(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "") + "…"
-}
+func shorten(s string) string { return Clip(s, 500) }

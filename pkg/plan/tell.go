@@ -15,10 +15,10 @@ const (
 // that is another matter, since when a reboot is wanted, and who or which packages asked for it. The record is the one that
 // stands on the Node with it.
 func InFull(o Observation, r Record, message string) string {
-	parts := []string{clip(message, messageLimit)}
+	parts := []string{Clip(message, messageLimit)}
 	if r.Phase == Required {
 		if v, closed := window(o); closed && !strings.Contains(message, v.Message) {
-			parts = append(parts, clip(v.Message, wishLimit))
+			parts = append(parts, Clip(v.Message, wishLimit))
 		}
 	}
 	if wish := wanted(o, r, message); wish != "" {
@@ -40,9 +40,9 @@ func wanted(o Observation, r Record, message string) string {
 		}
 		return fmt.Sprintf("It has been wanted%s.", since)
 	case o.Wanted.Answer == Yes:
-		return fmt.Sprintf("A reboot is wanted%s: %s", since, clip(o.Wanted.Message, wishLimit))
+		return fmt.Sprintf("A reboot is wanted%s: %s", since, Clip(o.Wanted.Message, wishLimit))
 	case o.Wanted.Answer == Unknown && since != "" && len(r.AskedBy) > 0:
-		return fmt.Sprintf("A reboot was wanted%s, by %s.", since, clip(strings.Join(r.AskedBy, ", "), wishLimit))
+		return fmt.Sprintf("A reboot was wanted%s, by %s.", since, Clip(strings.Join(r.AskedBy, ", "), wishLimit))
 	}
 	return ""
 }
@@ -65,7 +65,7 @@ func story(r Record, now Reboot) string {
 	}
 	text += "."
 	if len(now.By) > 0 {
-		text += fmt.Sprintf(" Asked for by %s", clip(strings.Join(now.By, ", "), wishLimit))
+		text += fmt.Sprintf(" Asked for by %s", Clip(strings.Join(now.By, ", "), wishLimit))
 		if !r.RequiredSince.IsZero() {
 			text += ", since " + stamp(r.RequiredSince)
 		}

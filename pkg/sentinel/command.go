@@ -106,9 +106,15 @@ func (c *Command) Watch(ctx context.Context, wake func()) {
 	}
 }
 
+// begin notes that a run begins. It is the one that anybody wanted so far: without that, one who asked just before would be given
+// a second run, and a step that waits for the next answer would wait for a third.
 func (c *Command) begin() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	select {
+	case <-c.hurry:
+	default:
+	}
 	c.began = c.now()
 	if c.first.IsZero() {
 		c.first = c.began
@@ -190,7 +196,7 @@ func (c *Command) judge(i int, x Exit) plan.Wanted {
 
 func (c *Command) unclear(i int, what, output string) plan.Wanted {
 	why := fmt.Sprintf("the command %s (%s) %s", c.shown(i), c.check.From, what)
-	if output = strings.Join(strings.Fields(output), " "); output != "" {
+	if output = plan.OneLine(output); output != "" {
 		why += ": " + strings.TrimSuffix(shorten(output), ".")
 	}
 	return unknown(why+".", c.by(i))
@@ -214,8 +220,5 @@ func packageOf(line string) string {
 // shorten bounds what goes into a message: the end of an output says what went wrong, but the beginning is what people know.
 func shorten(s string) string {
 	const limit = 300
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "") + "…"
+	return plan.Clip(s, limit)
 }

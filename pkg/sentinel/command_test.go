@@ -164,6 +164,25 @@ func TestWatch(t *testing.T) {
 }
 
 // A tool that was only busy is asked again soon, whatever the period.
+// One who asks before anything runs is served by the first run: there is no second one.
+func TestAskedBeforeTheFirstRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newTool(0, time.Minute)
+		c := NewCommand(Check{Argvs: [][]string{{"x"}}, Yes: []int{0}}, u.run, Pace{time.Hour, 2 * time.Minute, time.Now})
+		if c.Asked(time.Time{}) {
+			t.Error("an answer before anything ran")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go c.Watch(ctx, func() {})
+		pass(61 * time.Second)
+		if !c.Asked(time.Time{}) || u.runs.Load() != 1 {
+			t.Errorf("%d runs", u.runs.Load())
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
 func TestAgainSoon(t *testing.T) {
 	u := newTool(127, time.Second)
 	watch(t, u, func(c *Command, _ *atomic.Int32) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rebootd/rebootd/pkg/plan"
 )
 
 // Option is one option as it is in effect.
@@ -26,11 +28,8 @@ func (m *Metrics) Configured(options []Option, own ...string) {
 		if o.Source == "default" {
 			continue
 		}
-		value := o.Value
-		if len(value) > valueLimit {
-			value = value[:valueLimit] + "…"
-		}
-		m.options.WithLabelValues(o.Name, strings.ToValidUTF8(value, ""), o.Source).Set(1)
+		value := strings.ToValidUTF8(plan.Clip(o.Value, valueLimit), "")
+		m.options.WithLabelValues(o.Name, value, o.Source).Set(1)
 	}
 	m.config.WithLabelValues(hex.EncodeToString(sum.Sum(nil))[:12]).Set(1)
 }

@@ -133,6 +133,7 @@ func (m *Metrics) gateErrors(verdicts []plan.Verdict) {
 	m.gateError = map[string]bool{}
 	for _, v := range verdicts {
 		if v.Open || v.Reason != plan.GateError {
+			m.counts.gateErrors.WithLabelValues(v.Gate) // at zero, or the first error would be no increase
 			continue
 		}
 		m.gateError[v.Gate] = true

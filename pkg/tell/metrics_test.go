@@ -79,7 +79,7 @@ func TestMetricsOfALook(t *testing.T) {
 		"rebootd_reason":                        {`rebootd_reason{reason="BlockedByPDB"} 1`},
 		"rebootd_blocked":                       {`rebootd_blocked{reason="BlockedByPDB"} 1`},
 		"rebootd_gate_closed":                   {`rebootd_gate_closed{gate="alerts",reason="GateError"} 1`, `rebootd_gate_closed{gate="window",reason="OutsideWindow"} 1`},
-		"rebootd_gate_errors_total":             {`rebootd_gate_errors_total{gate="alerts"} 1`},
+		"rebootd_gate_errors_total":             {`rebootd_gate_errors_total{gate="alerts"} 1`, `rebootd_gate_errors_total{gate="hold"} 0`, `rebootd_gate_errors_total{gate="window"} 0`},
 		"rebootd_attempts_given_up":             {`rebootd_attempts_given_up{reason="DrainTimedOut"} 3`},
 		"rebootd_slot_held":                     {"rebootd_slot_held 1"},
 		"rebootd_slot_held_since_seconds":       {"rebootd_slot_held_since_seconds 580"},

@@ -58,13 +58,22 @@ func (n *Notices) tell(e notify.Event, phase plan.Phase, reason plan.Reason, mes
 		AskedBy: n.record.AskedBy, Time: now,
 	}
 	if n.wanted.Answer == plan.Yes {
-		notice.AskedBy, notice.Why = n.wanted.By, strings.TrimSpace(n.wanted.Message)
+		notice.AskedBy, notice.Why, notice.Packages = n.wanted.By, strings.TrimSpace(n.wanted.Message), n.wanted.Packages
 	}
-	if t := n.record.RequiredSince; !t.IsZero() {
-		notice.Waited = now.Sub(t).Round(time.Second)
+	r := n.record
+	notice.Waited, notice.OutFor = between(r.RequiredSince, now), between(r.OutSince, now)
+	drained := r.Drained
+	if e == notify.Rebooting { // which the record that was looked at couldn't say yet
+		drained = now
 	}
-	if t := n.record.OutSince; !t.IsZero() {
-		notice.OutFor = now.Sub(t).Round(time.Second)
-	}
+	notice.DrainedIn, notice.BootedIn = between(r.OutSince, drained), between(drained, r.Up)
 	n.Notifier.Tell(notice)
+}
+
+// between is zero where one of the times isn't known, or a clock was set back.
+func between(from, to time.Time) time.Duration {
+	if from.IsZero() || to.IsZero() {
+		return 0
+	}
+	return max(0, to.Sub(from).Round(time.Second))
 }

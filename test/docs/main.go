@@ -100,7 +100,7 @@ func included(page string) (string, error) {
 	return out, failed
 }
 
-// reasons lists the reasons that the code gives today, with the meaning that stands at each constant.
+// reasons lists the reasons, all of which the code must give, with the meaning that stands at each constant.
 func reasons() (string, error) {
 	meanings, err := meanings("pkg/plan/reason.go")
 	if err != nil {
@@ -115,7 +115,7 @@ func reasons() (string, error) {
 		"and in the metric `rebootd_blocked`.\n\n| reason | level | meaning |\n|---|---|---|\n")
 	for _, r := range plan.Reasons() {
 		if !regexp.MustCompile(`\b` + string(r) + `\b`).MatchString(code) {
-			continue
+			return "", fmt.Errorf("no code gives the reason %s", r)
 		}
 		level := "info"
 		if tell.Warns(r) {

@@ -2,7 +2,7 @@
 //
 //	go run ./test/image -o dist/rebootd.tar
 //
-// The tar is for `ctr -n k8s.io images import`, `podman load`, `docker load` or `crane push`.
+// The tar is an archive of an OCI layout: for `ctr -n k8s.io images import`, `podman load` or `docker load`.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/rebootd/rebootd/test/image/image"
@@ -21,9 +22,11 @@ func main() {
 	var o image.Options
 	flag.StringVar(&o.Output, "o", "dist/rebootd.tar", "path of the tar to write")
 	flag.StringVar(&o.Tag, "tag", "localhost/rebootd:dev", "name of the image")
-	flag.StringVar(&o.Platform, "platform", "linux/"+runtime.GOARCH, "operating system and architecture to build for")
+	platforms := flag.String("platforms", "linux/"+runtime.GOARCH, "what to build for, as in linux/amd64,linux/arm/v7; several make one image index")
 	flag.StringVar(&o.Version, "version", "", "version that rebootd --version prints (default what git calls the sources)")
+	flag.BoolVar(&o.Push, "push", false, "push it, too, to the registry that its name says, with the credentials of docker login")
 	flag.Parse()
+	o.Platforms = strings.Split(*platforms, ",")
 	os.Exit(run(o))
 }
 
@@ -35,6 +38,6 @@ func run(o image.Options) int {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		return 1
 	}
-	fmt.Printf("%s: image %s for %s, digest %s\n", path, o.Tag, o.Platform, digest)
+	fmt.Printf("%s: image %s for %s, digest %s\n", path, o.Tag, strings.Join(o.Platforms, ", "), digest)
 	return 0
 }

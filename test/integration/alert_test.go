@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -53,19 +54,27 @@ func (p *pager) told(call string) bool {
 	return slices.Contains(p.calls, call)
 }
 
-// hurried are the rules with seconds for hours.
-func hurried(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile("../../charts/rebootd/files/alerts.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rules := strings.ReplaceAll(string(text), "24 * 3600", "2")
-	return regexp.MustCompile(`for: \w+`).ReplaceAllString(rules, "for: 500ms")
+// chat is what a webhook for notices gets.
+type chat struct {
+	mu   sync.Mutex
+	said []string
+}
+
+func (c *chat) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.said = append(c.said, string(body))
+}
+
+func (c *chat) all() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.said)
 }
 
 // The whole way of an alert: a real agent, Prometheus and Alertmanager. A reboot that is held back for long is told, the node is let go and
-// reboots, and that is told too. Meanwhile the Node says all of it.
+// reboots, and that is told too. Meanwhile the Node says all of it, and a chat what it was asked to be told.
 func TestAlertFiresAndResolves(t *testing.T) {
 	t.Parallel()
 	f := shared(t)
@@ -78,15 +87,23 @@ func TestAlertFiresAndResolves(t *testing.T) {
 		"receivers: [{name: people, webhook_configs: [{url: %q}]}]\n", webhook.URL))
 	monitoring.Prometheus(t, fmt.Sprintf("global: {scrape_interval: 500ms, evaluation_interval: 500ms}\nrule_files: [alerts.yaml]\n"+
 		"scrape_configs: [{job_name: rebootd, static_configs: [{targets: ['127.0.0.1:%d']}]}]\n"+
-		"alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}\n", port, alertmanager.Address), map[string]string{"alerts.yaml": hurried(t)}, nil)
+		"alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}\n", port, alertmanager.Address), map[string]string{"alerts.yaml": monitoring.Hurried(t)}, nil)
 
 	m.taint("example.com/theirs")
 	m.annotate("rebootd.io/hold", "a test looks on")
 	m.file("run/reboot-required.pkgs", "linux-image-6.1\nlibc6\n")
 	m.require()
-	m.power(func() *process {
-		return m.agent(fmt.Sprintf("--metrics-port=%d", port), "--prefer-no-schedule-taint="+plan.DefaultTaint, "--settle-time=1s")
+	chat := &chat{}
+	hook := httptest.NewServer(chat)
+	t.Cleanup(hook.Close)
+	m.file("urls", fmt.Sprintf("# where people talk\ngeneric://me:geheim@%s/hook/geheim?disabletls=yes\n", strings.TrimPrefix(hook.URL, "http://")))
+	p := m.power(func() *process {
+		return m.agent(fmt.Sprintf("--metrics-port=%d", port), "--prefer-no-schedule-taint="+plan.DefaultTaint, "--settle-time=1s",
+			"--notify-url-file="+m.path("urls"), "--notify-on=required,rebooting,back", "--cluster-name=lab",
+			`--notify-template=required={{.Node}}/{{.Cluster}} {{.Reason}} for {{join .Packages "+"}}`,
+			"--notify-template=back={{.Node}} is back, out for {{.OutFor}}", "--log-format=json", "--log-level=debug")
 	})
+	first := p.agent()
 	m.says(plan.Held, "a test looks on", "A reboot is wanted since 20", "packages: linux-image-6.1, libc6")
 	m.eventually("tainted, beside what others put on", func(n *corev1.Node) bool { return taints(n) == "example.com/theirs rebootd.io/reboot-required" })
 	until(t, "Alertmanager tells that the reboot is pending", func() bool { return people.told("firing RebootdRebootPending " + m.name) })
@@ -96,6 +113,40 @@ func TestAlertFiresAndResolves(t *testing.T) {
 	until(t, "Alertmanager tells that it is not any more", func() bool { return people.told("resolved RebootdRebootPending " + m.name) })
 	m.event(plan.Uncordoned)
 	m.tellsTheStory(t)
+	until(t, "the chat is told of the way back", func() bool { return len(chat.all()) >= 3 })
+	heard := chat.all()
+	for i, want := range []string{m.name + "/lab RebootRequired for linux-image-6.1+libc6", m.name + " (lab): Drained; the reboot command comes next.", m.name + " is back, out for "} {
+		if i >= len(heard) || !strings.HasPrefix(heard[i], want) {
+			t.Errorf("the chat got %q, want %q", heard, want)
+		}
+	}
+	first.oneStream(m.name)
+	p.agent().oneStream(m.name)
+	if len(heard) != 3 || strings.Contains(first.log()+p.agent().log(), "geheim") {
+		t.Errorf("the chat got %q; the log says\n%s", heard, p.agent().log())
+	}
+}
+
+// oneStream checks that all which the process and its libraries say is JSON, of this node, and says in which phase and attempt it was.
+func (p *process) oneStream(node string) {
+	p.t.Helper()
+	looked := false
+	for line := range strings.Lines(p.log()) {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			p.t.Errorf("%q: %v", line, err)
+			continue
+		}
+		phase, _ := fields["phase"].(string)
+		looked = looked || phase != ""
+		if fields["node"] != node || fields["msg"] == nil || fields["level"] == nil || looked && phase == "" ||
+			!slices.Contains([]string{"", "Idle"}, phase) && fields["attempt"] == nil && fields["reason"] != "RebootRequired" {
+			p.t.Errorf("fields are missing: %s", line)
+		}
+	}
+	if !looked {
+		p.t.Errorf("no line says the phase:\n%s", p.log())
+	}
 }
 
 // taint is what somebody else puts on.

@@ -30,7 +30,7 @@ func TestOrphanedSlot(t *testing.T) {
 		return len(all) == 1 && len(all[0].OwnerReferences) == 0
 	})
 	name := f.slots(ns)[0].Name
-	next.says(plan.GateError, "lost the reference to its owner", "kubectl delete lease -n "+ns+" "+name)
+	next.says(plan.GateError, "lost the reference to its owner", "kubectl delete lease -n "+ns+" "+name+", or kubectl reboot release "+name)
 	f.kubectl(t, "delete", "lease", "-n", ns, name)
 	next.back(1)
 }

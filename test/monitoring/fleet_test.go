@@ -2,7 +2,6 @@ package monitoring
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -75,17 +74,3 @@ func stage(t *testing.T, node string, reason plan.Reason, o plan.Observation) me
 type refuses struct{}
 
 func (refuses) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("refused") }
-
-// scraping is the configuration of a Prometheus that scrapes these, often.
-func scraping(targets []string, more string) string {
-	return fmt.Sprintf("global: {scrape_interval: 250ms, evaluation_interval: 250ms}\n%s\nscrape_configs:\n- job_name: rebootd\n  static_configs: [{targets: ['%s']}]\n",
-		more, strings.Join(targets, "', '"))
-}
-
-func targets(members []member) []string {
-	var all []string
-	for _, m := range members {
-		all = append(all, m.target)
-	}
-	return all
-}

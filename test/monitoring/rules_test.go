@@ -11,28 +11,15 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/yaml"
 
 	"github.com/rebootd/rebootd/pkg/plan"
 	"github.com/rebootd/rebootd/pkg/tell"
 )
 
-type rule struct {
-	Alert, Expr, For    string
-	Labels, Annotations map[string]string
-}
-
-func alerts(t *testing.T) []rule {
+func alerts(t *testing.T) []Rule {
 	t.Helper()
-	text, err := os.ReadFile(files + "alerts.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct{ Groups []struct{ Rules []rule } }
-	if err := yaml.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
-	return file.Groups[0].Rules
+	all, _ := Rules(t)
+	return all
 }
 
 func read(t *testing.T, file string) string {
@@ -95,7 +82,7 @@ func TestRulesLeadSomewhere(t *testing.T) {
 	}
 }
 
-// Every reason leads to a section of the runbooks, or to the word that none is needed; it is in the docs if the code gives it,
+// Every reason leads to a section of the runbooks, or to the word that none is needed; it is in the docs' table,
 // and the dashboard has words for it. And none of them knows a reason that there isn't.
 func TestReasonsAreKnownEverywhere(t *testing.T) {
 	t.Parallel()
@@ -106,11 +93,19 @@ func TestReasonsAreKnownEverywhere(t *testing.T) {
 	var all []string
 	for _, r := range plan.Reasons() {
 		all = append(all, string(r))
+		if strings.Count(docs, "| `"+string(r)+"` | ") != 1 {
+			t.Errorf("docs/reasons.md has no row for %s", r)
+		}
 		if !strings.Contains(index, "`"+string(r)+"`") {
 			t.Errorf("docs/runbooks.md leads nowhere from %s", r)
 		}
 		if strings.Count(board, `"`+string(r)+`": {`) != 2 {
 			t.Errorf("the dashboard has no words for %s in both of its tables", r)
+		}
+	}
+	for _, c := range regexp.MustCompile(`(?m)^\t(\w+) +Reason = "(\w+)"$`).FindAllStringSubmatch(read(t, "../../pkg/plan/reason.go"), -1) {
+		if c[1] != c[2] || !slices.Contains(all, c[2]) {
+			t.Errorf("the constant %s, %q, is not among plan.Reasons", c[1], c[2])
 		}
 	}
 	for _, match := range word.FindAllStringSubmatch(index, -1) {

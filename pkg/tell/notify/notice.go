@@ -39,11 +39,15 @@ type Notice struct {
 	Reason        plan.Reason
 	// Message is the sentence that the Node's condition carries.
 	Message string
-	// AskedBy names what asks for the reboot, and Why is its sentence, with the packages where they are known.
-	AskedBy []string
-	Why     string
+	// AskedBy names what asks for the reboot, and Why is its sentence. Packages are those that want it, where they are known: none
+	// any more once the reboot is no longer asked for.
+	AskedBy  []string
+	Why      string
+	Packages []string
 	// Time is when it happened. Waited is how long the reboot has been wanted, OutFor how long the node has been, or was, out of
-	// service, in whole seconds; zero if it isn't known.
-	Time           time.Time
-	Waited, OutFor time.Duration
+	// service; DrainedIn and BootedIn are the parts of it from the cordon to the end of the drain, and from there to the new boot.
+	// In whole seconds; zero if it isn't known.
+	Time                time.Time
+	Waited, OutFor      time.Duration
+	DrainedIn, BootedIn time.Duration
 }

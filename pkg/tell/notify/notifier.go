@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/nicholas-fedor/shoutrrr/pkg/router"
 	"github.com/sirupsen/logrus"
 )
 
@@ -66,7 +68,7 @@ func (n *Notifier) Add(raw string) error {
 	if err != nil {
 		return err
 	}
-	n.add(fmt.Sprintf("%s (URL %d)", kind, len(n.lines)+1), service{raw: raw, kind: kind}.send)
+	n.add(fmt.Sprintf("%s (URL %d)", kind, len(n.lines)+1), service{raw: raw, locate: new(router.ServiceRouter).Locate}.send)
 	return nil
 }
 
@@ -81,9 +83,10 @@ func (n *Notifier) Tell(notice Notice) {
 	}
 	text, err := n.Templates.text(notice)
 	if err != nil {
-		n.Log.WithError(err).Error("A notice could not be written.")
-		n.Count(Failed)
-		return
+		n.Log.WithError(err).Warn("The template of a notice (--notify-template) fails; the notice reads as by default.")
+	}
+	if strings.TrimSpace(text) == "" {
+		return // a template's way of saying that this one is not to be sent
 	}
 	for _, l := range n.lines {
 		if l.put(text) {

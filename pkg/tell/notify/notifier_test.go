@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nicholas-fedor/shoutrrr/pkg/types"
 	"github.com/sirupsen/logrus"
 )
 
@@ -191,6 +192,13 @@ func TestNoSecretInTheLog(t *testing.T) {
 	}
 	if text := log.String(); strings.Contains(text, "SECRET") || !strings.Contains(text, "A notice was not sent.") || !strings.Contains(text, "api.telegram.org") {
 		t.Errorf("the log says:\n%s", text)
+	}
+}
+
+func TestLibraryPanics(t *testing.T) {
+	s := service{raw: "slack://hook:TOPSECRET@webhook", locate: func(raw string) (types.Service, error) { panic("bad " + raw) }}
+	if err := s.send("x"); err == nil || !strings.Contains(err.Error(), "panicked: bad") || strings.Contains(err.Error(), "SECRET") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -13,8 +13,9 @@ import (
 
 // service is where notices of one URL go.
 type service struct {
-	raw  string
-	kind string
+	raw string
+	// locate finds what can send to the URL.
+	locate func(raw string) (types.Service, error)
 }
 
 // Check returns an error, without the URL in it, for one that no notice can be sent to.
@@ -63,9 +64,14 @@ func SlackURL(hook, username string) (string, error) {
 	return out.String(), nil
 }
 
-// send sends once. Its error has no secret in it.
-func (s service) send(text string) error {
-	sender, err := new(router.ServiceRouter).Locate(s.raw)
+// send sends once. Its error has no secret in it. A panic of the library is one: an agent must not die of a chat.
+func (s service) send(text string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New(scrub(fmt.Sprintf("the library that sends notices panicked: %v", p), s.raw))
+		}
+	}()
+	sender, err := s.locate(s.raw)
 	if err == nil {
 		err = sender.Send(text, &types.Params{})
 	}

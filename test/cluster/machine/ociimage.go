@@ -19,7 +19,7 @@ func WriteImage(path, ref, binary string) error {
 	}
 	program := "/" + filepath.Base(binary)
 	_, err = image.Write(path, ref, image.Contents{
-		OS: "linux", Arch: "amd64", Entrypoint: []string{program},
+		Platform: "linux/amd64", Entrypoint: []string{program},
 		Files: []image.File{{Path: program, Mode: 0o755, Content: content}},
 	})
 	return err

@@ -1,5 +1,5 @@
-// Package image makes container images without a container daemon: a static Go program, the
-// certificate authorities of this machine and nothing else. Made twice, an image has the same digest.
+// Package image makes container images without a container daemon: a static Go program, which has the time zones inside, the
+// certificate authorities of this machine and nothing else, as the Dockerfile says too. Made twice, an image has the same digest.
 package image
 
 import (
@@ -7,32 +7,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 const (
 	module       = "github.com/rebootd/rebootd"
 	agent        = module + "/cmd/rebootd"
 	certificates = "/etc/ssl/certs/ca-certificates.crt"
+	// Flags of the compiler that leave this machine's paths and the state of its checkout out of the program.
+	trim, noVCS = "-trimpath", "-buildvcs=false"
 )
 
 // Options says what image to make. Only Output must be set.
 type Options struct {
-	Output   string // path of the tar; its folder is made if need be
-	Tag      string // name of the image; empty: localhost/PROGRAM:dev
-	Platform string // as in linux/arm64; empty: linux on this machine's architecture
-	Version  string // what the program calls its version; empty: git's word for the sources
-	Package  string // import path of the program; empty: the agent
+	Output    string   // path of the tar; its folder is made if need be
+	Tag       string   // name of the image; empty: localhost/PROGRAM:dev
+	Platforms []string // as in linux/arm/v7; none: linux on this machine's architecture
+	Version   string   // what the program calls its version; empty: git's word for the sources
+	Package   string   // import path of the program; empty: the agent
+	Push      bool     // to the registry that Tag names, with the credentials that docker login keeps
 }
 
-// Build compiles the program and writes an image of it. It returns the tar's absolute path and the
-// image's digest. The working directory must be inside the repository.
+// Build compiles the program and writes an image of it; several platforms make one image index. It returns the tar's absolute path
+// and the digest. The working directory must be inside the repository.
 func Build(ctx context.Context, o Options) (tarPath, digest string, err error) {
 	o, err = o.complete(ctx)
 	if err != nil {
@@ -46,37 +50,58 @@ func Build(ctx context.Context, o Options) (tarPath, digest string, err error) {
 		return "", "", fmt.Errorf("making the image: %w", err)
 	}
 	defer os.RemoveAll(work) //nolint:errcheck // a temporary folder
-	binary := filepath.Join(work, "program")
-	if err := Compile(ctx, o.Package, binary, o.Platform, o.Version); err != nil {
-		return "", "", err
+	var all []Contents
+	for _, platform := range o.Platforms {
+		binary := filepath.Join(work, strings.ReplaceAll(platform, "/", "-"))
+		if err := Compile(ctx, o.Package, binary, platform, o.Version); err != nil {
+			return "", "", err
+		}
+		contents, err := o.contents(ctx, binary, platform)
+		if err != nil {
+			return "", "", err
+		}
+		all = append(all, contents)
 	}
-	contents, err := o.contents(ctx, binary)
-	if err != nil {
-		return "", "", err
+	digest, err = Write(o.Output, o.Tag, all...)
+	if err == nil && o.Push {
+		err = Push(ctx, o.Tag, all...)
 	}
-	digest, err = Write(o.Output, o.Tag, contents)
 	return o.Output, digest, err
 }
 
 // Compile builds a static binary of a program in this repository.
 func Compile(ctx context.Context, pkg, output, platform, version string) error {
-	goos, arch, ok := strings.Cut(platform, "/")
-	if !ok {
-		return fmt.Errorf("platform %q isn't of the form linux/amd64", platform)
+	target, err := parsePlatform(platform)
+	if err != nil {
+		return err
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
-		"-ldflags", "-s -w -X main.version="+version, "-o", output, pkg)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off", "GOOS="+goos, "GOARCH="+arch)
+	build := exec.CommandContext(ctx, "go", "build", trim, noVCS, "-ldflags", linkerFlags(version), "-o", output, pkg)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off",
+		"GOOS="+target.OS, "GOARCH="+target.Architecture, "GOARM="+strings.TrimPrefix(target.Variant, "v"))
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s for %s: %w\n%s", pkg, platform, err, out)
 	}
 	return nil
 }
 
+// linkerFlags leave out what only debuggers need.
+func linkerFlags(version string) string { return "-s -w -X main.version=" + version }
+
+// parsePlatform reads what is written as in linux/amd64 or linux/arm/v7. Only ARM has variants here.
+func parsePlatform(platform string) (*v1.Platform, error) {
+	p, err := v1.ParsePlatform(platform)
+	if err != nil || p.OS == "" || p.Architecture == "" || (p.Variant != "") != (p.Architecture == "arm") {
+		return nil, fmt.Errorf("platform %q isn't of the form linux/amd64 or linux/arm/v7", platform)
+	}
+	return p, nil
+}
+
 func (o Options) complete(ctx context.Context) (Options, error) {
 	o.Package = cmp.Or(o.Package, agent)
 	o.Tag = cmp.Or(o.Tag, "localhost/"+path.Base(o.Package)+":dev")
-	o.Platform = cmp.Or(o.Platform, "linux/"+runtime.GOARCH)
+	if len(o.Platforms) == 0 {
+		o.Platforms = []string{"linux/" + runtime.GOARCH}
+	}
 	if o.Version == "" {
 		o.Version = cmp.Or(git(ctx, "describe", "--tags", "--always", "--dirty"), "dev")
 	}
@@ -90,30 +115,38 @@ func (o Options) complete(ctx context.Context) (Options, error) {
 	return o, nil
 }
 
-func (o Options) contents(ctx context.Context, binary string) (Contents, error) {
+func (o Options) contents(ctx context.Context, binary, platform string) (Contents, error) {
 	program, err := os.ReadFile(binary)
 	if err != nil {
 		return Contents{}, fmt.Errorf("reading the program: %w", err)
 	}
+	authorities, err := os.ReadFile(certificates)
+	if err != nil {
+		return Contents{}, fmt.Errorf("reading the certificate authorities, which Debian has in the package ca-certificates: %w", err)
+	}
 	entrypoint := "/" + path.Base(o.Package)
-	files := []File{{Path: entrypoint, Mode: 0o755, Content: program}}
-	switch authorities, err := os.ReadFile(certificates); {
-	case err == nil:
-		files = append(files, File{Path: certificates, Mode: 0o644, Content: authorities})
-	case !errors.Is(err, fs.ErrNotExist):
-		return Contents{}, fmt.Errorf("reading the certificate authorities: %w", err)
+	return Contents{
+		Platform: platform,
+		Files: []File{
+			{Path: entrypoint, Mode: 0o755, Content: program},
+			{Path: certificates, Mode: 0o644, Content: authorities},
+		},
+		Entrypoint: []string{entrypoint}, User: "0", Labels: labels(path.Base(o.Package), o.Version, git(ctx, "rev-parse", "HEAD")),
+	}, nil
+}
+
+// labels are what https://specs.opencontainers.org/image-spec/annotations names.
+func labels(title, version, revision string) map[string]string {
+	const prefix = "org.opencontainers.image."
+	return map[string]string{
+		prefix + "title":       title,
+		prefix + "description": "Reboots the nodes of a Kubernetes cluster, safely, when their operating system asks for it",
+		prefix + "url":         "https://" + module,
+		prefix + "source":      "https://" + module,
+		prefix + "licenses":    "Apache-2.0",
+		prefix + "version":     version,
+		prefix + "revision":    revision,
 	}
-	goos, arch, _ := strings.Cut(o.Platform, "/")
-	labels := map[string]string{
-		"org.opencontainers.image.title":    path.Base(o.Package),
-		"org.opencontainers.image.version":  o.Version,
-		"org.opencontainers.image.source":   "https://" + module,
-		"org.opencontainers.image.licenses": "Apache-2.0",
-	}
-	if revision := git(ctx, "rev-parse", "HEAD"); revision != "" {
-		labels["org.opencontainers.image.revision"] = revision
-	}
-	return Contents{OS: goos, Arch: arch, Files: files, Entrypoint: []string{entrypoint}, User: "0", Labels: labels}, nil
 }
 
 // SourceRoot is the repository's folder. The working directory must be inside it.

@@ -160,7 +160,7 @@ func midRoll() *world {
 		n := w.waits(fmt.Sprintf("worker-%02d", i), 2*time.Hour-time.Duration(i)*time.Minute, plan.WaitingForSlot, slotTaken)
 		n.Labels = map[string]string{"topology.kubernetes.io/zone": []string{"a", "b"}[i%2]}
 	}
-	held := w.waits("worker-39", 2*time.Hour, plan.Held, `Held by annotation rebootd.io/hold="rebuilding the index"; to let it go: kubectl annotate node worker-39 rebootd.io/hold-`)
+	held := w.waits("worker-39", 2*time.Hour, plan.Held, `Held by annotation rebootd.io/hold="rebuilding the index"; to let it go: kubectl annotate node worker-39 rebootd.io/hold-, or kubectl reboot unhold worker-39`)
 	held.Annotations[node.HoldAnnotation] = "rebuilding the index (by alice)"
 	backs := plan.Record{Phase: plan.Required, Since: ago(20 * time.Minute), RequiredSince: ago(2 * time.Hour), AskedBy: []string{`request "new firmware (by bob at 2026-11-23T10:00:00.000Z)"`},
 		Requests: []plan.Request{{Text: "new firmware (by bob at 2026-11-23T10:00:00.000Z)"}},
@@ -185,7 +185,7 @@ func outsideWindow() *world {
 func circuitOpen() *world {
 	w := &world{}
 	const said = "3 nodes in a row failed after their reboot command, so no node of the cluster reboots since 2026-11-23T11:00:00Z: worker-1 (RebootTimedOut), " +
-		"worker-2 (NotReadyAfterReboot), worker-3 (RebootTimedOut). When that is put right: kubectl delete configmap -n rebootd rebootd-circuit."
+		"worker-2 (NotReadyAfterReboot), worker-3 (RebootTimedOut). When that is put right: kubectl delete configmap -n rebootd rebootd-circuit, or kubectl reboot circuit reset."
 	w.out("worker-3", plan.Rebooting, 90*time.Minute, plan.RebootTimedOut, "The reboot command was given at 2026-11-23T10:40:00Z, and 15m0s later the boot ID is still boot-worker-3.")
 	w.slot("worker-3", 0, 1, 91*time.Minute)
 	w.waits("worker-4", 3*time.Hour, plan.CircuitOpen, said)

@@ -5,12 +5,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rebootd/rebootd/pkg/plan"
 )
 
 // requestText is the value of a request: why, who and when. The time makes each a new one.
 func requestText(reason, user string, now time.Time) string {
 	when := now.UTC().Format("2006-01-02T15:04:05.000Z07:00")
-	if reason = oneLine(reason); reason == "" {
+	if reason = plan.OneLine(reason); reason == "" {
 		return fmt.Sprintf("by %s at %s", user, when)
 	}
 	return fmt.Sprintf("%s (by %s at %s)", reason, user, when)
@@ -18,14 +20,11 @@ func requestText(reason, user string, now time.Time) string {
 
 // holdText is the value of a hold: why and who.
 func holdText(reason, user string) string {
-	if reason = oneLine(reason); reason == "" {
+	if reason = plan.OneLine(reason); reason == "" {
 		return "by " + user
 	}
 	return fmt.Sprintf("%s (by %s)", reason, user)
 }
-
-// oneLine is the text without line breaks, which would break tables and logs.
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // parseUntil reads a time (RFC 3339) or a duration from now (2h, 90m, 3d) and gives the time as the agents read it.
 func parseUntil(text string, now time.Time) (string, error) {
