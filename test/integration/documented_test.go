@@ -47,11 +47,11 @@ func TestDocumentedCommandsWork(t *testing.T) {
 		done := map[string]bool{}
 		for _, words := range commands {
 			args := m.documented(words, here)
-			if line := strings.Join(args, " "); done[line] {
+			line := strings.Join(args, " ")
+			if done[line] {
 				continue
-			} else {
-				done[line] = true
 			}
+			done[line] = true
 			cmd := exec.CommandContext(t.Context(), filepath.Join(f.Bin(), "kubectl"), append([]string{"--kubeconfig=" + f.Kubeconfig()}, args...)...)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("kubectl %s: %v\n%s", strings.Join(words, " "), err, out)
