@@ -37,7 +37,7 @@ func Is(d *appsv1.DaemonSet) bool {
 	if Container(d) != nil {
 		return true
 	}
-	if runsRebootd(d) {
+	if RunsRebootd(d) {
 		return false
 	}
 	_, locked := d.Annotations[LockAnnotation]
@@ -97,7 +97,8 @@ func Version(d *appsv1.DaemonSet) string {
 	return ""
 }
 
-func runsRebootd(d *appsv1.DaemonSet) bool {
+// RunsRebootd reports whether the DaemonSet is one of rebootd, whatever its name.
+func RunsRebootd(d *appsv1.DaemonSet) bool {
 	return slices.ContainsFunc(d.Spec.Template.Spec.Containers, func(c corev1.Container) bool {
 		return slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == ourNode })
 	})
@@ -107,5 +108,5 @@ func runsRebootd(d *appsv1.DaemonSet) bool {
 // kured's, whose pods may be there still.
 func Ours(d *appsv1.DaemonSet, annotation string) bool {
 	_, locked := d.Annotations[annotation]
-	return runsRebootd(d) && Container(d) == nil && !locked
+	return RunsRebootd(d) && Container(d) == nil && !locked
 }
