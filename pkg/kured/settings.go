@@ -61,10 +61,26 @@ func (s Setting) Value() string {
 
 // Settings are kured's options by the container's arguments and environment, and what among them isn't one of kured's.
 func Settings(c corev1.Container) (settings []Setting, unknown []string) {
-	found := map[string]*Setting{}
-	var order []string
+	r := reader{c: c, found: map[string]*Setting{}}
+	r.arguments()
+	r.variables(slices.Clone(r.order))
+	for _, name := range r.order {
+		settings = append(settings, *r.found[name])
+	}
+	return settings, r.unknown
+}
+
+// reader collects the options of a container.
+type reader struct {
+	c       corev1.Container
+	found   map[string]*Setting
+	order   []string
+	unknown []string
+}
+
+func (r *reader) arguments() {
 	known := flags()
-	args := slices.Concat(c.Command, c.Args)
+	args := slices.Concat(r.c.Command, r.c.Args)
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		args = args[1:] // the program
 	}
@@ -73,7 +89,7 @@ func Settings(c corev1.Container) (settings []Setting, unknown []string) {
 		of, ok := known[name]
 		switch {
 		case !ok || !strings.HasPrefix(args[i], "--"):
-			unknown = append(unknown, args[i])
+			r.unknown = append(r.unknown, args[i])
 			continue
 		case joined:
 		case of == boolean:
@@ -82,43 +98,46 @@ func Settings(c corev1.Container) (settings []Setting, unknown []string) {
 			i++
 			value = args[i]
 		}
-		value, open := expand(unquoted(value), c.Env)
-		if found[name] == nil {
-			found[name] = &Setting{Flag: name}
-			order = append(order, name)
-		}
-		s := found[name]
-		if of != list {
-			s.Values, s.Open = nil, nil
-		}
-		s.Values, s.Open = append(s.Values, value), append(s.Open, open...)
+		r.argument(name, of, value)
 	}
-	fromArgs := slices.Clone(order)
-	for _, e := range c.Env {
+}
+
+func (r *reader) argument(name string, of kind, value string) {
+	value, open := expand(unquoted(value), r.c.Env)
+	s := r.found[name]
+	if s == nil {
+		s = &Setting{Flag: name}
+		r.found[name], r.order = s, append(r.order, name)
+	}
+	if of != list {
+		s.Values, s.Open = nil, nil
+	}
+	s.Values, s.Open = append(s.Values, value), append(s.Open, open...)
+}
+
+func (r *reader) variables(fromArguments []string) {
+	known := flags()
+	for _, e := range r.c.Env {
 		name, ok := strings.CutPrefix(e.Name, "KURED_")
 		name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
 		switch _, is := known[name]; {
 		case !ok:
 			continue
 		case !is:
-			unknown = append(unknown, e.Name)
+			r.unknown = append(r.unknown, e.Name)
 			continue
 		case e.ValueFrom == nil && unquoted(e.Value) == "":
 			continue
 		}
-		s := environment(e, name, c.Env)
-		if before := found[name]; before == nil {
-			order = append(order, name)
-		} else if slices.Contains(fromArgs, name) && !slices.Equal(before.Values, s.Values) {
+		s := environment(e, name, r.c.Env)
+		if before := r.found[name]; before == nil {
+			r.order = append(r.order, name)
+		} else if slices.Contains(fromArguments, name) && !slices.Equal(before.Values, s.Values) {
 			s.Doubt = fmt.Sprintf("--%s has one value among the arguments and another one in %s. With newer releases of kured the environment wins, with older "+
 				"ones the flag; here is the environment's.", name, e.Name)
 		}
-		found[name] = s
+		r.found[name] = s
 	}
-	for _, name := range order {
-		settings = append(settings, *found[name])
-	}
-	return settings, unknown
 }
 
 func environment(e corev1.EnvVar, flag string, env []corev1.EnvVar) *Setting {

@@ -84,12 +84,20 @@ func (f Facts) taints() []string {
 
 // option is the value of a flag that a kured or a rebootd has among its arguments and variables.
 func option(d *appsv1.DaemonSet, flag string) string {
-	value := ""
+	if all := options(d, flag); len(all) > 0 {
+		return all[len(all)-1]
+	}
+	return ""
+}
+
+// options are all of its values, the one that counts last.
+func options(d *appsv1.DaemonSet, flag string) []string {
+	var all []string
 	for _, c := range d.Spec.Template.Spec.Containers {
 		for _, prefix := range []string{"KURED_", "REBOOTD_"} {
 			for _, e := range c.Env {
 				if e.Name == prefix+strings.ToUpper(strings.ReplaceAll(flag, "-", "_")) && e.Value != "" {
-					value = e.Value
+					all = append(all, e.Value)
 				}
 			}
 		}
@@ -104,8 +112,21 @@ func option(d *appsv1.DaemonSet, flag string) string {
 			case !joined:
 				v = "true"
 			}
-			value = strings.Trim(v, `"'`)
+			all = append(all, strings.Trim(v, `"'`))
 		}
 	}
-	return value
+	return all
+}
+
+// nodeLabels are those of an option, by key.
+func nodeLabels(d *appsv1.DaemonSet, flag string) map[string]string {
+	all := map[string]string{}
+	for _, text := range options(d, flag) {
+		for one := range strings.SplitSeq(text, ",") {
+			if key, value, ok := strings.Cut(strings.TrimSpace(one), "="); ok {
+				all[key] = value
+			}
+		}
+	}
+	return all
 }

@@ -1,7 +1,6 @@
 package takeover
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -53,7 +52,7 @@ func (f Fix) uid() string {
 	return string(f.DaemonSet.UID)
 }
 
-// Taints without those that go off.
+// TaintsLeft are the Node's without those that go off.
 func (f Fix) TaintsLeft() []corev1.Taint {
 	return slices.DeleteFunc(slices.Clone(f.Node.Spec.Taints), func(t corev1.Taint) bool {
 		return t.Effect == corev1.TaintEffectPreferNoSchedule && slices.Contains(f.Taints, t.Key)
@@ -83,6 +82,7 @@ func NewLeftovers(f Facts) Leftovers {
 	}
 	for i := range f.Nodes {
 		l.node(f, &f.Nodes[i])
+		l.labels(f, &f.Nodes[i])
 	}
 	return l
 }
@@ -223,12 +223,47 @@ func (l *Leftovers) node(f Facts, n *corev1.Node) {
 	}
 }
 
+// labels looks for labels of --pre-reboot-node-labels on a Node that isn't at work. Whether they are kured's or were there before isn't known.
+func (l *Leftovers) labels(f Facts, n *corev1.Node) {
+	if _, record, err := node.Observe(n.Name, n); err != nil || record.Out() || f.holds(n.Name) {
+		return
+	}
+	for _, d := range slices.Concat(f.Kureds, f.Rebootds) {
+		after := nodeLabels(&d, "post-reboot-node-labels")
+		var has, to []string
+		before := nodeLabels(&d, "pre-reboot-node-labels")
+		for _, key := range sorted(before) {
+			switch value, there := n.Labels[key]; {
+			case !there || value != before[key]:
+				continue
+			case after[key] == value:
+				continue
+			case after[key] == "":
+				to = append(to, key+"-")
+			default:
+				to = append(to, key+"="+after[key])
+			}
+			has = append(has, key+"="+before[key])
+		}
+		if len(has) > 0 {
+			l.step(fmt.Sprintf("kubectl label node %s --overwrite %s", n.Name, strings.Join(to, " ")),
+				"Node %s carries %s of --pre-reboot-node-labels, but is in no reboot. If nobody else put that there, change it.", n.Name, strings.Join(has, ", "))
+			return
+		}
+	}
+}
+
+// holds reports whether a node may be at work for a kured.
+func (f Facts) holds(name string) bool {
+	return slices.ContainsFunc(f.Kureds, func(d appsv1.DaemonSet) bool {
+		lock, err := kured.Of(&d, kured.LockKey(&d))
+		return err != nil || slices.ContainsFunc(lock.Entries, func(e kured.Entry) bool { return e.NodeID == name })
+	})
+}
+
 // busy says what of a Node isn't touched while kured is there.
 func (l *Leftovers) busy(f Facts, n *corev1.Node, c cordon, fix Fix) {
-	held := slices.ContainsFunc(f.Kureds, func(d appsv1.DaemonSet) bool {
-		lock, err := kured.Of(&d, kured.LockKey(&d))
-		return err != nil || slices.ContainsFunc(lock.Entries, func(e kured.Entry) bool { return e.NodeID == n.Name })
-	})
+	held := f.holds(n.Name)
 	var has []string
 	switch {
 	case c.kureds && held:
@@ -331,7 +366,7 @@ func owns(m metav1.ManagedFieldsEntry) bool {
 	var fields struct {
 		Spec map[string]json.RawMessage `json:"f:spec"`
 	}
-	if err := json.NewDecoder(bytes.NewReader(m.FieldsV1.Raw)).Decode(&fields); err != nil {
+	if err := json.NewDecoder(m.FieldsV1.GetRawReader()).Decode(&fields); err != nil {
 		return false
 	}
 	_, has := fields.Spec["f:unschedulable"]

@@ -36,12 +36,12 @@ func cordonedBy(managers ...string) func(*corev1.Node) {
 		n.Spec.Unschedulable = true
 		for _, m := range managers {
 			n.ManagedFields = append(n.ManagedFields, metav1.ManagedFieldsEntry{
-				Manager: m, Time: &metav1.Time{Time: noon.Add(-time.Hour)}, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{},"f:spec":{"f:unschedulable":{}}}`)},
+				Manager: m, Time: &metav1.Time{Time: noon.Add(-time.Hour)}, FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{},"f:spec":{"f:unschedulable":{}}}`),
 			})
 		}
 		n.ManagedFields = append(n.ManagedFields,
-			metav1.ManagedFieldsEntry{Manager: "kube-controller-manager", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:taints":{}}}`)}},
-			metav1.ManagedFieldsEntry{Manager: "kubelet", Subresource: "status", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:status":{}}`)}})
+			metav1.ManagedFieldsEntry{Manager: "kube-controller-manager", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:taints":{}}}`)},
+			metav1.ManagedFieldsEntry{Manager: "kubelet", Subresource: "status", FieldsV1: metav1.NewFieldsV1(`{"f:status":{}}`)})
 	}
 }
 
@@ -67,6 +67,10 @@ func tainted(key string) func(*corev1.Node) {
 		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: "other", Effect: corev1.TaintEffectPreferNoSchedule},
 			corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule}, corev1.Taint{Key: key, Effect: corev1.TaintEffectPreferNoSchedule})
 	}
+}
+
+func labelled(n *corev1.Node) {
+	n.Labels = map[string]string{"a": "on", "b": "x", "c": "on", "d": "on"}
 }
 
 func recorded(phase plan.Phase) func(*corev1.Node) {
@@ -142,6 +146,14 @@ func TestNodesLeftBehind(t *testing.T) {
 		"kured's taint while kured is there": {node: some(tainted("example.com/t")), facts: func(f *Facts) {
 			f.Kureds = append(f.Kureds, set("kured", "", "--prefer-no-schedule-taint", "example.com/t"))
 		}, want: "busy Node n: taint example.com/t."},
+		"labels of a reboot": {node: some(labelled), facts: func(f *Facts) {
+			f.Kureds = append(f.Kureds, set("kured", "", "--pre-reboot-node-labels=a=on,b=on", "--pre-reboot-node-labels", "c=on,d=on", "--post-reboot-node-labels=a=off,d=on"))
+		}, want: "left Node n carries a=on, c=on of --pre-reboot-node-labels, but is in no reboot. If nobody else put that there, change it. kubectl label node n --overwrite a=off c-"},
+		"labels of a reboot that goes on": {node: some(labelled), facts: func(f *Facts) {
+			f.Kureds = append(f.Kureds, set("kured", `{"nodeID":"n"}`, "--pre-reboot-node-labels=a=on"))
+		}},
+		"labels of rebootd's":    {node: some(labelled), facts: rebootd("--pre-reboot-node-labels=a=on"), want: "left Node n carries a=on"},
+		"labels at work":         {node: some(labelled, recorded(plan.Drain)), facts: rebootd("--pre-reboot-node-labels=a=on")},
 		"a pod of kured is left": {node: some(annotated), facts: func(f *Facts) { f.KuredPods = make([]corev1.Pod, 1) }, want: "busy Node n: weave.works"},
 		"who knows":              {node: some(annotated), facts: func(f *Facts) { f.Blind = "you may not list pods" }, want: "busy Node n: weave.works"},
 	} {

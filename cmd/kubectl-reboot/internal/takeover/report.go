@@ -46,7 +46,7 @@ func (r Report) File() ([]byte, error) {
 	}
 	d := r.Meant[0]
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Values of rebootd's chart, made of kured's DaemonSet %s (%s).\n", place(&d), version(&d))
+	fmt.Fprintf(&b, "# Values of rebootd's chart, made of kured's DaemonSet %s (%s).\n", clean(place(&d)), clean(version(&d)))
 	for _, s := range r.Values.Steps {
 		fmt.Fprintf(&b, "# To see to: %s\n", clean(s.Text))
 		if s.Command != "" {
@@ -217,7 +217,7 @@ func (r Report) leftovers(p *page) {
 	}
 	p.list("What --apply puts right:", fixes)
 	p.list("What isn't touched, for now:", r.Busy)
-	p.steps("What is left to you:", r.Leftovers.Steps)
+	p.steps("What is left to you:", r.Steps)
 	if len(r.Others) > 0 {
 		p.list("Cordoned, but not by kured, so it stays:", r.Others)
 	}
@@ -257,13 +257,13 @@ func (r Report) next() []Step {
 
 // apply is the command that puts right, with what can't be known any more when kured is gone.
 func (r Report) apply() string {
-	text := r.Again
+	text := []string{r.Again}
 	for _, key := range r.taints() {
 		if key != kured.Taint && !slices.Contains(r.Taints, key) {
-			text += " --kured-taint=" + key
+			text = append(text, "--kured-taint="+key)
 		}
 	}
-	return text + " --apply"
+	return strings.Join(append(text, "--apply"), " ")
 }
 
 // held reports whether a node of kured's is at work, as far as can be seen.
