@@ -250,7 +250,7 @@ func (r Report) next() []Step {
 		if release := d.Annotations["meta.helm.sh/release-name"]; release != "" {
 			remove = fmt.Sprintf("helm uninstall -n %s %s", cmpOr(d.Annotations["meta.helm.sh/release-namespace"], d.Namespace), release)
 		}
-		steps = append(steps, Step{"Remove kured.", remove})
+		steps = append(steps, Step{"Remove kured, with what you installed it from: its roles go with it then.", remove})
 	}
 	return append(steps, apply)
 }

@@ -35,7 +35,7 @@ func TestNoFile(t *testing.T) {
 	if text := NewReport(Facts{Kureds: two, Meant: two}, "").String(); !strings.Contains(text, "say which with --kured-namespace") {
 		t.Error(text)
 	}
-	if text := NewReport(Facts{Kureds: two, Meant: two[1:]}, "").String(); !strings.Contains(text, "dsName: kured-gpu") || strings.Count(text, "Remove kured.") != 2 {
+	if text := NewReport(Facts{Kureds: two, Meant: two[1:]}, "").String(); !strings.Contains(text, "dsName: kured-gpu") || strings.Count(text, "Remove kured,") != 2 {
 		t.Error(text)
 	}
 }
