@@ -61,7 +61,7 @@ func TestMigratingFromKured(t *testing.T) {
 				t.Errorf("%v\n%s", err, text)
 			}
 		case strings.Contains(line, "--apply"):
-			if !strings.Contains(out, "node/"+left.name+" uncordoned") || left.cordoned() {
+			if !strings.Contains(out, "node/"+left.name+" uncordoned") || o.live(left).Spec.Unschedulable {
 				t.Errorf("%s", out)
 			}
 		}
@@ -91,7 +91,7 @@ func TestMigratingFromKured(t *testing.T) {
 		t.Errorf("kured waits for ever: %s", lock)
 	}
 	for _, m := range []*machine{wants, left} {
-		n := m.node()
+		n := o.live(m)
 		if n.Spec.Unschedulable || len(n.Spec.Taints) > 0 || strings.Contains(fmt.Sprint(n.Annotations), "rebootd.io/state") {
 			t.Errorf("%s: %+v %v", n.Name, n.Spec, n.Annotations)
 		}

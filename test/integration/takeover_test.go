@@ -134,7 +134,7 @@ func (o *takeOver) linux(name string) *machine {
 func (o *takeOver) cordons(m *machine) {
 	o.Helper()
 	h := &drain.Helper{Ctx: o.Context(), Client: o.kured, Out: io.Discard, ErrOut: io.Discard}
-	if err := drain.RunCordonOrUncordon(h, m.node(), true); err != nil {
+	if err := drain.RunCordonOrUncordon(h, o.live(m), true); err != nil {
 		o.Fatal(err)
 	}
 	now := time.Now().UTC().Format(time.RFC3339)
@@ -144,6 +144,16 @@ func (o *takeOver) cordons(m *machine) {
 	if _, err := o.kured.CoreV1().Nodes().Patch(o.Context(), m.name, "application/merge-patch+json", patch, metav1.PatchOptions{}); err != nil {
 		o.Fatal(err)
 	}
+}
+
+// live is the Node of this instant; a machine's own is of a moment ago.
+func (o *takeOver) live(m *machine) *corev1.Node {
+	o.Helper()
+	n, err := o.client.CoreV1().Nodes().Get(o.Context(), m.name, metav1.GetOptions{})
+	if err != nil {
+		o.Fatal(err)
+	}
+	return n
 }
 
 // returns has a machine come back from a reboot; the times in objects are whole seconds.
@@ -160,7 +170,7 @@ func (o *takeOver) returns(m *machine) {
 	})
 }
 
-// looks is all of the Nodes but for their status.
+// looks is all of the Nodes but for their status, and the taints that follow from it.
 func (o *takeOver) looks() string {
 	o.Helper()
 	list, err := o.client.CoreV1().Nodes().List(o.Context(), metav1.ListOptions{})
@@ -169,7 +179,13 @@ func (o *takeOver) looks() string {
 	}
 	var b strings.Builder
 	for _, n := range list.Items {
-		fmt.Fprintf(&b, "%s %v %v %v\n", n.Name, n.Spec, n.Annotations, n.Labels)
+		fmt.Fprintf(&b, "%s %v %v %v", n.Name, n.Spec.Unschedulable, n.Annotations, n.Labels)
+		for _, t := range n.Spec.Taints {
+			if !strings.HasPrefix(t.Key, "node.kubernetes.io/") {
+				b.WriteString(" " + t.ToString())
+			}
+		}
+		b.WriteString("\n")
 	}
 	return b.String()
 }
@@ -209,10 +225,7 @@ func (o *takeOver) toTheEnd() {
 		o.cordons(m)
 	}
 	o.cordons(fine)
-	h := &drain.Helper{Ctx: o.Context(), Client: o.kured, Out: io.Discard, ErrOut: io.Discard}
-	if err := drain.RunCordonOrUncordon(h, fine.node(), false); err != nil {
-		o.Fatal(err)
-	}
+	fine.cordon(false)
 	o.must("kubectl cordon " + persons.name + " && kubectl taint node " + persons.name + " weave.works/kured-node-reboot:PreferNoSchedule example.com/other:PreferNoSchedule")
 	o.returns(back)
 	o.must(fmt.Sprintf(`kubectl annotate daemonset -n kube-system kured '%s={"nodeID":"%s","created":"2026-01-01T00:00:00Z","TTL":0}'`, peer.Annotation, stuck.name))
@@ -238,13 +251,13 @@ func (o *takeOver) toTheEnd() {
 		m                *machine
 		cordoned, marked bool
 	}{{back, false, false}, {stuck, true, true}, {persons, true, false}, {fine, false, false}} {
-		n := tt.m.node()
+		n := o.live(tt.m)
 		_, marked := n.Annotations["weave.works/kured-reboot-in-progress"]
 		if n.Spec.Unschedulable != tt.cordoned || marked != tt.marked || strings.Contains(fmt.Sprint(n.Spec.Taints), "kured") {
 			o.Errorf("%s: %+v %v", n.Name, n.Spec, n.Annotations)
 		}
 	}
-	if taints := fmt.Sprint(persons.node().Spec.Taints); !strings.Contains(taints, "example.com/other") || !strings.Contains(taints, corev1.TaintNodeUnschedulable) {
+	if taints := fmt.Sprint(o.live(persons).Spec.Taints); !strings.Contains(taints, "example.com/other") || !strings.Contains(taints, corev1.TaintNodeUnschedulable) {
 		o.Errorf("other taints: %s", taints)
 	}
 	o.must("kubectl uncordon " + stuck.name)
@@ -308,7 +321,7 @@ func (o *takeOver) races() {
 	o.cordons(m)
 	o.returns(m)
 	code, out = o.between("nodes", func() { m.annotate("example.com/x", "y") }, "")
-	if code != 0 || m.cordoned() || m.node().Annotations["example.com/x"] != "y" {
+	if code != 0 || o.live(m).Spec.Unschedulable || o.live(m).Annotations["example.com/x"] != "y" {
 		o.Errorf("%d %s", code, out)
 	}
 	// A person's cordon in between stays.
@@ -318,7 +331,7 @@ func (o *takeOver) races() {
 		m.cordon(false)
 		o.must("kubectl cordon " + m.name)
 	}, "")
-	if code != 1 || !m.cordoned() || !strings.Contains(out, "has changed since it was shown") {
+	if code != 1 || !o.live(m).Spec.Unschedulable || !strings.Contains(out, "has changed since it was shown") {
 		o.Errorf("%d %s", code, out)
 	}
 	m.cordon(false)
@@ -326,7 +339,7 @@ func (o *takeOver) races() {
 	o.cordons(m)
 	o.returns(m)
 	code, out = o.between("nodes", func() { m.deleteNode(); m.createNode(); m.cordon(true) }, "")
-	if code != 1 || !m.cordoned() {
+	if code != 1 || !o.live(m).Spec.Unschedulable {
 		o.Errorf("%d %s", code, out)
 	}
 	m.cordon(false)
@@ -347,7 +360,7 @@ func (o *takeOver) races() {
 	o.installKured(1)
 	_, _ = io.WriteString(in, "y\n")
 	_ = cmd.Wait()
-	if cmd.ProcessState.ExitCode() != 1 || !m.cordoned() || !strings.Contains(said.String(), "has changed since it was shown") {
+	if cmd.ProcessState.ExitCode() != 1 || !o.live(m).Spec.Unschedulable || !strings.Contains(said.String(), "has changed since it was shown") {
 		o.Errorf("%s", said.String())
 	}
 	if err := sets.Delete(o.Context(), "kured", metav1.DeleteOptions{}); err != nil {
@@ -373,7 +386,7 @@ func (o *takeOver) rights() {
 	some := o.reader(o.T, "some", rule("", "nodes", "list", "patch"), rule("apps", "daemonsets", "get"))
 	o.says(some, 0, "whether kured runs anywhere else; you may not list daemonsets.apps in all namespaces", "whether pods of kured still run; you may not list pods")
 	o.says(some+" --apply", 1, "can't be known")
-	if !m.cordoned() {
+	if !o.live(m).Spec.Unschedulable {
 		o.Error("it was uncordoned though kured may be there")
 	}
 	nodes := o.reader(o.T, "no-nodes", rule("", "pods", "list"), rule("apps", "daemonsets", "list"))
