@@ -116,7 +116,10 @@ func kureds(c config.Config, client kubernetes.Interface, now func() time.Time) 
 		return nil, nil
 	}
 	sets := client.AppsV1().DaemonSets(c.DSNamespace)
-	present := gate.Kured{DaemonSets: sets, Namespace: c.DSNamespace, Name: c.DSName}
+	present := gate.Kured{
+		DaemonSets: sets, Namespace: c.DSNamespace, Name: c.DSName,
+		Ours: func(d *appsv1.DaemonSet) bool { return kured.Ours(d, c.LockAnnotation) },
+	}
 	if !c.KuredInterlock {
 		return present, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/rebootd/rebootd/pkg/agent"
 	"github.com/rebootd/rebootd/pkg/gate"
@@ -24,7 +25,9 @@ func beside(m *sim.Machine, s *peer.Server, interlock bool) (clients func() []*p
 	m.Parts = func(p *sim.Process, parts *agent.Parts) {
 		c := &peer.Client{Server: s, Dead: p.Gone}
 		m.Set(func() { all = append(all, c) })
-		present := gate.Kured{DaemonSets: c, Namespace: "kube-system", Name: "kured"}
+		present := gate.Kured{DaemonSets: c, Namespace: "kube-system", Name: "kured", Ours: func(d *appsv1.DaemonSet) bool {
+			return kured.Ours(d, peer.Annotation)
+		}}
 		if interlock {
 			present.Beside = func(d *appsv1.DaemonSet) (string, error) {
 				if l, err := kured.Of(d, peer.Annotation); err != nil || !l.Manual(time.Now()) {
@@ -335,4 +338,35 @@ func TestInterlockWithFaults(t *testing.T) {
 			m.Until("released", 5*time.Minute, func() bool { return s.Text() == "" })
 		})
 	}
+}
+
+// A DaemonSet of kured's name that runs rebootd itself holds nobody back, and its lock isn't asked for; one that still carries kured's lock does.
+func TestOwnDaemonSetUnderKuredsName(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		m, s := sim.NewMachine(t, sim.NewServer(), "worker"), &peer.Server{}
+		s.Install()
+		s.Change(func(d *appsv1.DaemonSet) {
+			d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "rebootd", Image: "rebootd", Env: []corev1.EnvVar{{Name: "REBOOTD_NODE_NAME"}}}}
+			d.Annotations = map[string]string{peer.Annotation: `{"nodeID":"other"}`}
+		})
+		beside(m, s, false)
+		go m.Live(ctx)
+		m.Until("kured's lock is there still", time.Minute, says(m, plan.KuredPresent, "kured is installed"))
+		s.Change(func(d *appsv1.DaemonSet) { delete(d.Annotations, peer.Annotation) })
+		m.Back(1)
+	})
+}
+
+func TestOwnDaemonSetIsNoLock(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		m, s := sim.NewMachine(t, sim.NewServer(), "worker"), &peer.Server{}
+		s.Install()
+		s.Change(func(d *appsv1.DaemonSet) {
+			d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "rebootd", Image: "rebootd", Env: []corev1.EnvVar{{Name: "REBOOTD_NODE_NAME"}}}}
+		})
+		beside(m, s, true)
+		s.Patched = func(lock string) { m.T.Errorf("its lock is written: %q", lock) }
+		go m.Live(ctx)
+		m.Back(1)
+	})
 }

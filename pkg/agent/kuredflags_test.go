@@ -19,6 +19,7 @@ import (
 	"github.com/rebootd/rebootd/pkg/agent"
 	"github.com/rebootd/rebootd/pkg/config"
 	"github.com/rebootd/rebootd/pkg/gate"
+	"github.com/rebootd/rebootd/pkg/kured"
 	"github.com/rebootd/rebootd/pkg/node/drain"
 	"github.com/rebootd/rebootd/pkg/plan"
 	"github.com/rebootd/rebootd/test/fleet/sim"
@@ -292,6 +293,9 @@ func TestEveryFlagOfKured(t *testing.T) {
 	for flag := range strings.FieldsSeq(kuredsFlags) {
 		if !rows[flag] || !known(flag) {
 			t.Errorf("--%s has no row, or isn't known", flag)
+		}
+		if _, unknown := kured.Settings(corev1.Container{Args: []string{"--" + flag + "=1"}}); len(unknown) > 0 {
+			t.Errorf("--%s isn't taken over from kured", flag)
 		}
 	}
 }

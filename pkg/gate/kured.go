@@ -24,6 +24,8 @@ type DaemonSets interface {
 type Kured struct {
 	DaemonSets      DaemonSets
 	Namespace, Name string
+	// Ours, if not nil, reports whether a DaemonSet of that name is rebootd's own.
+	Ours func(*appsv1.DaemonSet) bool
 	// Beside, if not nil, says why nothing may be done beside that kured; empty: nothing keeps from it.
 	Beside func(*appsv1.DaemonSet) (why string, err error)
 }
@@ -48,13 +50,14 @@ func (k Kured) Source() mirror.Source {
 // Judge looks whether there is a kured. None is what one wants.
 func (k Kured) Judge(found []*appsv1.DaemonSet) plan.Verdict {
 	v := plan.Verdict{Gate: "kured", Open: true, Everyone: true}
-	if len(found) == 0 {
+	if len(found) == 0 || k.Ours != nil && k.Ours(found[0]) {
 		return v
 	}
 	if k.Beside == nil {
 		v.Open, v.Reason = false, plan.KuredPresent
 		v.Message = fmt.Sprintf("kured is installed (DaemonSet %s/%s), so rebootd only watches. Remove kured to let rebootd work, or move pool by pool with "+
-			"--kured-interlock; if that is no kured, say where kured is with --ds-namespace and --ds-name, which may be empty.", k.Namespace, k.Name)
+			"--kured-interlock: see kubectl reboot migrate-from-kured. If that is no kured, say where kured is with --ds-namespace and --ds-name, which may be empty.",
+			k.Namespace, k.Name)
 		return v
 	}
 	switch why, err := k.Beside(found[0]); {

@@ -134,7 +134,7 @@ func (i *Interlock) Release(ctx context.Context, confirm func() error) error {
 	return fmt.Errorf("others change kured's DaemonSet %s/%s all the time", i.Namespace, i.Name)
 }
 
-// read is nil if there is no kured.
+// read is nil if there is no kured; rebootd's own DaemonSet is none, whatever its name.
 func (i *Interlock) read(ctx context.Context) (*appsv1.DaemonSet, Lock, error) {
 	d, err := i.DaemonSets.Get(ctx, i.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -142,6 +142,9 @@ func (i *Interlock) read(ctx context.Context) (*appsv1.DaemonSet, Lock, error) {
 	}
 	if err != nil {
 		return nil, Lock{}, fmt.Errorf("get DaemonSet %s/%s (--ds-namespace, --ds-name): %w", i.Namespace, i.Name, err)
+	}
+	if Ours(d, i.Annotation) {
+		return nil, Lock{}, nil
 	}
 	l, err := Of(d, i.Annotation)
 	return d, l, err

@@ -28,12 +28,32 @@ type Entry struct {
 	NodeID  string        `json:"nodeID"`
 	Created time.Time     `json:"created"`
 	TTL     time.Duration `json:"TTL"`
+	// Metadata is what kured knows of the node from before.
+	Metadata Metadata `json:"metadata"`
 
 	raw json.RawMessage // as it stands there: of others' nothing may get lost
 }
 
-// expired is as kured sees it: by this machine's clock, whoever wrote the time.
-func (e Entry) expired(now time.Time) bool { return e.TTL > 0 && now.Sub(e.Created) >= e.TTL }
+// Metadata is what kured keeps of a node while it holds the lock.
+type Metadata struct {
+	// Unschedulable is whether it was cordoned already: then kured leaves it so.
+	Unschedulable bool `json:"unschedulable"`
+}
+
+// Expired is as kured sees it: by this machine's clock, whoever wrote the time.
+func (e Entry) Expired(now time.Time) bool { return e.TTL > 0 && now.Sub(e.Created) >= e.TTL }
+
+// Manual reports whether it is a person's, by the name that kured documents for that.
+func (e Entry) Manual() bool { return e.NodeID == manual }
+
+// Rebootd reports whether it is rebootd's, and of which node; of none is what only takes up a place.
+func (e Entry) Rebootd() (node string, ours bool) {
+	node, is := strings.CutPrefix(e.NodeID, prefix)
+	if !is {
+		node = ""
+	}
+	return node, is || e.NodeID == filler
+}
 
 func (e Entry) ours() bool { return strings.HasPrefix(e.NodeID, prefix) || e.NodeID == filler }
 
@@ -42,13 +62,11 @@ func (e Entry) text() json.RawMessage {
 		return e.raw
 	}
 	text, _ := json.Marshal(struct { // of such fields it never fails
-		NodeID   string `json:"nodeID"`
-		Metadata struct {
-			Unschedulable bool `json:"unschedulable"`
-		} `json:"metadata"`
-		Created time.Time     `json:"created"`
-		TTL     time.Duration `json:"TTL"`
-	}{NodeID: e.NodeID, Created: e.Created, TTL: e.TTL})
+		NodeID   string        `json:"nodeID"`
+		Metadata Metadata      `json:"metadata"`
+		Created  time.Time     `json:"created"`
+		TTL      time.Duration `json:"TTL"`
+	}{NodeID: e.NodeID, Metadata: e.Metadata, Created: e.Created, TTL: e.TTL})
 	return text
 }
 
@@ -116,7 +134,7 @@ func (l Lock) String() string {
 // Manual reports whether a person holds it by the name that kured documents for that. (A kured with --concurrency above 1 overwrites
 // such a pause.)
 func (l Lock) Manual(now time.Time) bool {
-	return slices.ContainsFunc(l.Entries, func(e Entry) bool { return e.NodeID == manual && !e.expired(now) })
+	return slices.ContainsFunc(l.Entries, func(e Entry) bool { return e.NodeID == manual && !e.Expired(now) })
 }
 
 // Holds reports whether a node of rebootd stands in it.
@@ -160,7 +178,7 @@ func (l Lock) With(node string, limits Limits, gone func(node string) bool, now 
 		case ours && (other == node || gone(other)):
 		case e.NodeID == filler:
 			had++
-		case e.expired(now):
+		case e.Expired(now):
 			expired = append(expired, e)
 		default:
 			next.Entries = append(next.Entries, e)
@@ -194,4 +212,16 @@ func (l Lock) Without(node string) (Lock, bool) {
 		next.Entries = slices.DeleteFunc(next.Entries, func(e Entry) bool { return e.NodeID == filler })
 	}
 	return next, len(next.Entries) != len(l.Entries)
+}
+
+// Drop is the lock without the entries that are stale.
+func (l Lock) Drop(stale func(Entry) bool) Lock {
+	l.Entries = slices.DeleteFunc(slices.Clone(l.Entries), stale)
+	return l
+}
+
+// Misread reports whether a kured with that --concurrency takes it for held although nobody holds it: what one with --concurrency above 1 leaves
+// behind, one with 1 reads as the lock of a node without a name.
+func (l Lock) Misread(concurrency int) bool {
+	return l.several && len(l.Entries) == 0 && concurrency == 1
 }

@@ -73,10 +73,13 @@ func TestPartsDontReachSideways(t *testing.T) {
 func TestPluginIsLayered(t *testing.T) {
 	const plugin = "cmd/kubectl-reboot/internal/"
 	allowed := map[string][]string{
-		"view":    {"pkg/circuit", "pkg/config", "pkg/fleet", "pkg/lock", "pkg/node", "pkg/pause", "pkg/plan"},
+		"view":    {"pkg/circuit", "pkg/config", "pkg/fleet", "pkg/kured", "pkg/lock", "pkg/node", "pkg/pause", "pkg/plan"},
 		"show":    {plugin + "view", "pkg/plan", "pkg/tell"},
-		"cluster": {plugin + "view", "pkg/circuit", "pkg/lock", "pkg/pause"},
-		"cli":     {plugin + "view", plugin + "show", plugin + "cluster", "pkg/circuit", "pkg/lock", "pkg/node", "pkg/plan"},
+		"cluster": {plugin + "view", plugin + "takeover", "pkg/circuit", "pkg/kured", "pkg/lock", "pkg/pause"},
+		"cli": {
+			plugin + "view", plugin + "show", plugin + "cluster", plugin + "takeover", "pkg/circuit", "pkg/lock", "pkg/node", "pkg/plan",
+		},
+		"takeover": {"pkg/config", "pkg/kured", "pkg/node", "pkg/plan"},
 	}
 	outside := []string{"context", "os", "os/exec", "net", "net/http", "io/fs", "k8s.io/client-go", "k8s.io/cli-runtime", "k8s.io/kubectl", "github.com/spf13"}
 	seen := 0
@@ -91,7 +94,7 @@ func TestPluginIsLayered(t *testing.T) {
 				t.Errorf("%s imports %s", p.ImportPath, other)
 			}
 			reaches := slices.ContainsFunc(outside, func(o string) bool { return i == o || strings.HasPrefix(i, o+"/") })
-			if reaches && (name == "view" || name == "show") {
+			if reaches && (name == "view" || name == "show" || name == "takeover") {
 				t.Errorf("%s imports %s, which may reach the outside", p.ImportPath, i)
 			}
 		}

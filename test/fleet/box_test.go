@@ -124,6 +124,7 @@ func (b *box) parts(p *sim.Process, parts *agent.Parts) {
 		defer mu.Unlock()
 		return stale.between(0, b.w.stale)
 	}
+	b.besideKured(p, parts)
 	if b.w.percent > 0 {
 		b.share(parts)
 	}

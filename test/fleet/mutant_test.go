@@ -44,6 +44,8 @@ func mutants() []mutant {
 		{"IgnoresConflicts", "writes on whatever version there is", ignoresConflicts, nil},
 		{"RestartIsReboot", "takes a restart of its process for a reboot", restartIsReboot, nil},
 		{"IgnoresPause", "doesn't look at the pause", ignoresPause, func(s setup) bool { return s.pauses }},
+		{"IgnoresKured", "doesn't hold kured's lock", ignoresKured, func(s setup) bool { return s.kureds > 0 }},
+		{"LeavesKuredEarly", "gives kured's lock back as soon as it holds it", leavesKuredEarly, func(s setup) bool { return s.kureds > 0 }},
 		{"TakesTooMany", "takes one slot more than there are", takesTooMany, nil},
 	}
 }

@@ -153,6 +153,7 @@ func (r *rules) most() {
 		slices.Sort(out[g])
 		r.check(len(out[g]) <= may[g], "world", "P1: %d of group %s are out, %d may be: %q", len(out[g]), g, may[g], out[g])
 	}
+	r.beside(out["default"], may["default"])
 	r.check(controlPlanes <= 1, "world", "P1: %d control planes are out", controlPlanes)
 }
 

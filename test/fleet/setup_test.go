@@ -37,6 +37,8 @@ type setup struct {
 	noInitial  bool // the server can't begin a watch with the present state
 	slowGC     bool
 	stale      time.Duration // the most that a list which may be old is so
+	// kureds is how many nodes a kured beside reboots, kuredMost how many of them at once.
+	kureds, kuredMost int
 }
 
 // big is from how many nodes on a seed is one of the large ones.
@@ -80,7 +82,7 @@ func newSetup(seed int64) setup {
 	s.skewed, s.jumps, s.noInitial, s.slowGC = c.one(2), c.one(5) && s.ttl == 0, c.one(3), !c.one(4)
 	s.stale = c.pick(0, time.Second, time.Minute)
 	s.schedule = newSchedule(s.window)
-	return s
+	return s.withKured(seed)
 }
 
 func newSchedule(window string) schedule.Schedule {
@@ -111,7 +113,7 @@ func newPolicy(c chance) plan.Policy {
 
 func (s setup) String() string {
 	return fmt.Sprintf("%d nodes, %d slots or %d%%, %d groups, %d control planes, max-unavailable %d, circuit after %d for %s, TTL %s, pauses %v, a gate takes %s, window %q, "+
-		"%d‰ of calls fail, watches lag up to %s, skewed %v, jumps %v, trouble for %s, a deed every %s; %+v",
+		"%d‰ of calls fail, watches lag up to %s, skewed %v, jumps %v, trouble for %s, a deed every %s, %d of kured's with %d at once; %+v",
 		s.nodes, s.slots, s.percent, s.groups, s.controlPlanes, s.maxUnavailable, s.threshold, s.reset, s.ttl, s.pauses, s.slowGate, s.window,
-		s.callFaults, s.lag, s.skewed, s.jumps, s.trouble, s.deedEvery, s.policy)
+		s.callFaults, s.lag, s.skewed, s.jumps, s.trouble, s.deedEvery, s.kureds, s.kuredMost, s.policy)
 }

@@ -24,6 +24,7 @@ type world struct {
 	server *sim.Server
 	rules  *rules
 	boxes  []*box
+	kured  *kureds // nil: there is none
 	// mutant changes what an agent is made of; nil for the real one.
 	mutant func(*box, *sim.Process, *agent.Parts)
 
@@ -70,7 +71,7 @@ func newWorld(t *testing.T, seed int64, s setup, mutant func(*box, *sim.Process,
 	mathrand.Seed(seed) //nolint:staticcheck // the API machinery's own back-off uses it
 	w := &world{TB: t, setup: s, story: &story{began: time.Now()}, seed: seed, chance: newChance(seed, "world"), server: sim.NewServer(), mutant: mutant, faults: map[string]int{}}
 	w.ctx, w.cancel = context.WithCancel(t.Context())
-	w.rules = newRules(w)
+	w.rules, w.kured = newRules(w), newKureds(s)
 	w.server.Changed = w.rules.changed
 	w.server.CollectLater = s.slowGC
 	for i := range s.nodes {
@@ -79,6 +80,9 @@ func newWorld(t *testing.T, seed int64, s setup, mutant func(*box, *sim.Process,
 	for _, b := range w.boxes {
 		w.wg.Go(b.run)
 		time.Sleep(w.chance.between(0, 300*time.Millisecond))
+	}
+	for i := range s.kureds {
+		w.wg.Go(func() { w.kured.play(w, i) })
 	}
 	return w
 }
@@ -216,6 +220,9 @@ func (w *world) unrest() string {
 		if holder := l.GetOwnerReferences()[0].Name; !w.box(holder).stubborn() {
 			return fmt.Sprintf("slot %s is held by %s", l.GetName(), holder)
 		}
+	}
+	if left := w.leftInKureds(); left != "" {
+		return left
 	}
 	for _, b := range w.there() {
 		if b.stubborn() {

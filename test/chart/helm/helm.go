@@ -16,8 +16,8 @@ import (
 // Version is what the chart is tested with.
 const Version = "v3.21.4"
 
-// binary is where it is. It is built there if it isn't yet.
-func binary(ctx context.Context) (string, error) {
+// Binary is where it is. It is built there if it isn't yet.
+func Binary(ctx context.Context) (string, error) {
 	cache, err := lab.CacheDir()
 	if err != nil {
 		return "", err
@@ -51,7 +51,7 @@ func binary(ctx context.Context) (string, error) {
 
 // Run runs it, away from the user's own settings. What it warns of is an error.
 func Run(ctx context.Context, args ...string) (string, error) {
-	path, err := binary(ctx)
+	path, err := Binary(ctx)
 	if err != nil {
 		return "", err
 	}

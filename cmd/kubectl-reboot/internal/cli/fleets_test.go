@@ -225,6 +225,63 @@ func kuredBeside() *world {
 	return w
 }
 
+// kuredsDaemonSet is as kured's chart 5 makes it.
+func kuredsDaemonSet(lock string) *appsv1.DaemonSet {
+	d := &appsv1.DaemonSet{
+		ObjectMeta: metav1.ObjectMeta{Name: "kured", Namespace: "kube-system", Annotations: map[string]string{"meta.helm.sh/release-name": "kured", "meta.helm.sh/release-namespace": "kube-system"}},
+		Status:     appsv1.DaemonSetStatus{DesiredNumberScheduled: 5, NumberReady: 5},
+	}
+	if lock != "" {
+		d.Annotations["weave.works/kured-node-lock"] = lock
+	}
+	d.Spec.Template.Spec = corev1.PodSpec{
+		NodeSelector: map[string]string{"kubernetes.io/os": "linux"},
+		Tolerations:  []corev1.Toleration{{Key: "node-role.kubernetes.io/control-plane", Effect: corev1.TaintEffectNoSchedule}},
+		Volumes:      []corev1.Volume{{Name: "sentinel", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/run"}}}},
+		Containers: []corev1.Container{{
+			Name: "kured", Image: "ghcr.io/kubereboot/kured:1.17.1", Command: []string{"/usr/bin/kured"},
+			Args: []string{"--ds-name=kured", "--ds-namespace=kube-system", "--metrics-port=8080", "--reboot-sentinel=/sentinel/reboot-required", "--reboot-days=sa,su",
+				"--start-time=22:00", "--end-time=4am", "--time-zone=Europe/Berlin", "--reboot-command=/bin/systemctl reboot", "--prefer-no-schedule-taint=example.com/reboot",
+				"--annotate-nodes", `--notify-url="slack://hook:AAAAAAAAA-BBBBBBBBB-123456789123456789123456@webhook"`},
+			Env:          []corev1.EnvVar{{Name: "KURED_NODE_ID", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.nodeName"}}}},
+			VolumeMounts: []corev1.VolumeMount{{Name: "sentinel", MountPath: "/sentinel", ReadOnly: true}},
+		}},
+	}
+	return d
+}
+
+// cordoned makes managedFields say who cordoned a Node, and the kubelet when it came back.
+func cordoned(n *corev1.Node, by string, at, back time.Time) *corev1.Node {
+	n.Spec.Unschedulable = true
+	n.ManagedFields = append(n.ManagedFields, metav1.ManagedFieldsEntry{
+		Manager: by, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", Time: &metav1.Time{Time: at},
+		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:unschedulable":{}}}`),
+	})
+	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Time{Time: back}}}
+	return n
+}
+
+// leftByKured: worker-1 came back and wasn't uncordoned, worker-2 hasn't rebooted yet, worker-3 is a person's, worker-4 is in service.
+func leftByKured(kureds ...*appsv1.DaemonSet) *world {
+	w := &world{noPods: map[string]bool{}}
+	for i := range 5 {
+		w.noPods[fmt.Sprintf("worker-%d", i)] = true
+	}
+	mark := func(n *corev1.Node) *corev1.Node {
+		n.Annotations = map[string]string{"weave.works/kured-reboot-in-progress": "2026-11-23T09:00:00Z", "weave.works/kured-most-recent-reboot-needed": "2026-11-23T09:00:00Z"}
+		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: "example.com/reboot", Effect: corev1.TaintEffectPreferNoSchedule})
+		return n
+	}
+	cordoned(mark(w.bare("worker-1")), "kured", ago(3*time.Hour), ago(2*time.Hour))
+	cordoned(mark(w.bare("worker-2")), "kured", ago(time.Minute), ago(900*time.Hour))
+	cordoned(w.bare("worker-3"), "kubectl-cordon", ago(5*time.Hour), ago(900*time.Hour))
+	mark(w.bare("worker-4"))
+	for _, d := range kureds {
+		w.add(d)
+	}
+	return w
+}
+
 func unreadable() *world {
 	w := &world{}
 	n := w.node("worker-1", plan.Record{}, plan.GateError, "The record in annotation rebootd.io/state can't be read: version 9, but this rebootd knows only version 1. Nothing is done until it is put right.")

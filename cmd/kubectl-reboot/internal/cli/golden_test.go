@@ -143,16 +143,20 @@ func TestExamples(t *testing.T) {
 		width    int
 		commands []string
 	}{
-		"status":  {small, "", 0, []string{"status"}},
-		"plan":    {small, "", 110, []string{"plan"}},
-		"explain": {small, "", 110, []string{"explain worker-40"}},
-		"node":    {small, "y\n", 0, []string{`node worker-01 --reason="new firmware"`, "node worker-01 worker-02 --now", "cancel worker-01"}},
-		"hold":    {small, "", 0, []string{`hold worker-05 --reason="rebuilding the index"`, "unhold worker-05"}},
-		"pause":   {small, "", 0, []string{`pause --reason="the sale" --until=2h`, "resume"}},
-		"release": {small, "n\n", 110, []string{"release rebootd-default-0"}},
-		"circuit": {circuitOpen(), "y\n", 110, []string{"circuit", "circuit reset"}},
-		"history": {small, "", 0, []string{"history"}},
-		"kured":   {kuredBeside(), "", 0, []string{"status -o wide"}},
+		"status":          {small, "", 0, []string{"status"}},
+		"plan":            {small, "", 110, []string{"plan"}},
+		"explain":         {small, "", 110, []string{"explain worker-40"}},
+		"node":            {small, "y\n", 0, []string{`node worker-01 --reason="new firmware"`, "node worker-01 worker-02 --now", "cancel worker-01"}},
+		"hold":            {small, "", 0, []string{`hold worker-05 --reason="rebuilding the index"`, "unhold worker-05"}},
+		"pause":           {small, "", 0, []string{`pause --reason="the sale" --until=2h`, "resume"}},
+		"release":         {small, "n\n", 110, []string{"release rebootd-default-0"}},
+		"circuit":         {circuitOpen(), "y\n", 110, []string{"circuit", "circuit reset"}},
+		"history":         {small, "", 0, []string{"history"}},
+		"kured":           {kuredBeside(), "", 0, []string{"status -o wide"}},
+		"takeover-values": {leftByKured(kuredsDaemonSet("")), "", 0, []string{"migrate-from-kured -o values"}},
+		"takeover": {leftByKured(kuredsDaemonSet(`{"nodeID":"worker-2","metadata":{"unschedulable":false},"created":"2026-11-23T11:58:00Z","TTL":0}`)), "", 0,
+			[]string{"migrate-from-kured"}},
+		"takeover-apply": {leftByKured(), "y\n", 0, []string{"migrate-from-kured --kured-taint=example.com/reboot --apply", "migrate-from-kured"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newShell(tt.w)

@@ -112,7 +112,7 @@ hold a node back, pause the cluster.`,
 	root.AddCommand(
 		e.status(), e.plan(), e.explain(), e.history(),
 		e.node(), e.cancel(), e.hold(), e.unhold(),
-		e.pause(), e.resume(), e.release(), e.circuit(),
+		e.pause(), e.resume(), e.release(), e.circuit(), e.migrateFromKured(),
 	)
 	return root
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/rebootd/rebootd/cmd/kubectl-reboot/internal/view"
 	"github.com/rebootd/rebootd/pkg/circuit"
+	"github.com/rebootd/rebootd/pkg/kured"
 	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/pause"
 )
@@ -91,7 +92,7 @@ func (c *Client) Read(ctx context.Context, events bool) (view.Facts, error) {
 	for i := range sets {
 		if d := &sets[i]; d.Labels[appLabel] == app && d.Namespace == f.Namespace {
 			f.Agents = append(f.Agents, *d)
-		} else if isKured(d) && f.Kured == nil {
+		} else if f.Kured == nil && kured.Is(d) {
 			f.Kured = d
 		}
 	}
@@ -111,11 +112,6 @@ func (c *Client) Read(ctx context.Context, events bool) (view.Facts, error) {
 	}
 	slices.SortFunc(f.Unread, func(a, b view.Unread) int { return strings.Compare(string(a.What), string(b.What)) })
 	return f, nodesErr
-}
-
-func isKured(d *appsv1.DaemonSet) bool {
-	_, locked := d.Annotations["weave.works/kured-node-lock"]
-	return locked || d.Name == "kured" || d.Labels[appLabel] == "kured"
 }
 
 // namespace is the agents': the one that was given, or that their DaemonSet is in.

@@ -1,19 +1,13 @@
 package view
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-)
 
-// What kured writes.
-const (
-	kuredLock       = "weave.works/kured-node-lock"
-	kuredInProgress = "weave.works/kured-reboot-in-progress"
-	kuredNeeded     = "weave.works/kured-most-recent-reboot-needed"
+	"github.com/rebootd/rebootd/pkg/kured"
 )
 
 // Kured is what is known of a kured that runs in the same cluster.
@@ -40,56 +34,26 @@ type KuredNode struct {
 	Needed     string `json:"mostRecentlyNeeded,omitempty"`
 }
 
-type kuredOwner struct {
-	NodeID   string `json:"nodeID"`
-	Metadata struct {
-		Unschedulable bool `json:"unschedulable"`
-	} `json:"metadata"`
-	Created time.Time `json:"created"`
-	TTL     int64     `json:"TTL"`
-}
-
+// newKured is what kured's DaemonSet says. A lock that has expired is held by nobody.
 func newKured(d *appsv1.DaemonSet, now time.Time) *Kured {
 	if d == nil {
 		return nil
 	}
 	k := &Kured{Namespace: d.Namespace, DaemonSet: d.Name}
-	holders, err := parseKuredLock(d.Annotations[kuredLock], now)
+	l, err := kured.Of(d, kured.LockKey(d))
 	if err != nil {
-		k.Unreadable = err.Error()
+		k.Unreadable = strings.TrimSuffix(err.Error(), ".")
 	}
-	k.Holders = holders
+	for _, e := range l.Entries {
+		if e.NodeID != "" && !e.Expired(now) {
+			k.Holders = append(k.Holders, KuredHolder{Node: e.NodeID, Since: e.Created, Unschedulable: e.Metadata.Unschedulable})
+		}
+	}
 	return k
 }
 
-// parseKuredLock reads the annotation in its form for one holder and in that for several. An expired lock is held by nobody.
-func parseKuredLock(text string, now time.Time) ([]KuredHolder, error) {
-	if text == "" {
-		return nil, nil
-	}
-	var either struct {
-		kuredOwner
-		Locks []kuredOwner `json:"locks"`
-	}
-	if err := json.Unmarshal([]byte(text), &either); err != nil {
-		return nil, fmt.Errorf("annotation %s: %w", kuredLock, err)
-	}
-	owners := either.Locks
-	if either.NodeID != "" {
-		owners = append(owners, either.kuredOwner)
-	}
-	var holders []KuredHolder
-	for _, o := range owners {
-		expired := o.TTL > 0 && now.After(o.Created.Add(time.Duration(o.TTL)))
-		if o.NodeID != "" && !expired {
-			holders = append(holders, KuredHolder{Node: o.NodeID, Since: o.Created, Unschedulable: o.Metadata.Unschedulable})
-		}
-	}
-	return holders, nil
-}
-
 func kuredNode(annotations map[string]string) *KuredNode {
-	k := KuredNode{InProgress: annotations[kuredInProgress], Needed: annotations[kuredNeeded]}
+	k := KuredNode{InProgress: annotations[kured.InProgressAnnotation], Needed: annotations[kured.NeededAnnotation]}
 	if k == (KuredNode{}) {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/rebootd/rebootd/pkg/config"
+	"github.com/rebootd/rebootd/pkg/kured"
 	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -39,24 +40,22 @@ func TestKuredLock(t *testing.T) {
 		"another kind":      {`[]`, nil, true},
 		"an unreadable day": {`{"nodeID":"n1","created":"yesterday"}`, nil, true},
 	} {
-		holders, err := parseKuredLock(tt.text, noon)
+		k := newKured(locked(tt.text), noon)
 		var got []string
-		for _, h := range holders {
+		for _, h := range k.Holders {
 			got = append(got, h.Node)
 		}
-		if (err != nil) != tt.bad || !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%s: %v, %v", name, got, err)
+		if (k.Unreadable != "") != tt.bad || !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: %+v", name, k)
 		}
 	}
-	d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kured"}}
 	for text, want := range map[string]string{
 		``:                    "nobody holds its lock",
 		`{"nodeID":"manual"}`: "paused by hand",
 		`{`:                   "can't be read",
 		`{"nodeID":"n1","created":"2026-11-23T11:00:00Z"}`: "held by n1 since 2026-11-23T11:00:00Z",
 	} {
-		d.Annotations = map[string]string{kuredLock: text}
-		if got := newKured(d, noon).String(); !strings.Contains(got, want) || !strings.Contains(got, "kube-system/kured") {
+		if got := newKured(locked(text), noon).String(); !strings.Contains(got, want) || !strings.Contains(got, "kube-system/kured") {
 			t.Errorf("%s: %s", text, got)
 		}
 	}
@@ -70,13 +69,22 @@ func TestPackages(t *testing.T) {
 	}
 }
 
+// locked is kured's DaemonSet with this lock; empty: with none.
+func locked(text string) *appsv1.DaemonSet {
+	d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kured"}}
+	if text != "" {
+		d.Annotations = map[string]string{kured.LockAnnotation: text}
+	}
+	return d
+}
+
 func FuzzKuredLock(f *testing.F) {
 	f.Add(`{"maxOwners":2,"locks":[{"nodeID":"n1"}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		holders, err := parseKuredLock(text, noon)
-		for _, h := range holders {
-			if h.Node == "" || err != nil {
-				t.Errorf("%q: %+v, %v", text, holders, err)
+		k := newKured(locked(text), noon)
+		for _, h := range k.Holders {
+			if h.Node == "" || k.Unreadable != "" {
+				t.Errorf("%q: %+v", text, k)
 			}
 		}
 	})
