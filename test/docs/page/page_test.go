@@ -15,6 +15,7 @@ func TestCommands(t *testing.T) {
 		"--flag=a\n--other='b c'":                                             `[]`,
 		"kubectl get ds -o jsonpath='{.a\\.b}{\"\\n\"}' # c":                  `[[kubectl get ds -o jsonpath={.a\.b}{"\n"}]]`,
 		"kubectl get x -o 'a=#b' c#d":                                         `[[kubectl get x -o a=#b c#d]]`,
+		"a -o b > c.yaml\nd >>e 2>&1 | f <g h":                                `[[a -o b] [d] [f h]]`,
 		"sh -c '! needs-restarting -r'":                                       `[[sh -c ! needs-restarting -r]]`,
 		"kubectl annotate node N rebootd.io/state-   # (or) it's \"not\nmake": `[[kubectl annotate node N rebootd.io/state-] [make]]`,
 	} {

@@ -59,11 +59,12 @@ func (s *shell) peek(text string) bool {
 func (s *shell) list(end string) {
 	var words []string
 	var word strings.Builder
-	begun := false
+	begun, file := false, false // whether a word has begun, and whether the next one names where output goes
 	endWord := func() {
-		if begun {
+		if begun && !file {
 			words = append(words, word.String())
 		}
+		file = file && !begun
 		word.Reset()
 		begun = false
 	}
@@ -93,6 +94,16 @@ func (s *shell) list(end string) {
 				continue
 			}
 			endCommand()
+		case r == '>' || r == '<':
+			if strings.Trim(word.String(), "0123456789") == "" {
+				word.Reset() // 2>file
+				begun = false
+			}
+			endWord()
+			for s.peek(">") || s.peek("&") {
+				s.at++
+			}
+			file = true
 		case r == '\'':
 			begun = true
 			for r, ok = s.next(); ok && r != '\''; r, ok = s.next() {
