@@ -15,7 +15,7 @@ import (
 // TestOutage: the API server goes away for a minute while a node that has just rebooted waits to be uncordoned.
 // Its agent neither exits nor forgets. All nodes are taken, because nothing else works meanwhile.
 func TestOutage(t *testing.T) {
-	s := begin(t, machines, "", "--steady-time=15s")
+	s := begin(t, machines, "--steady-time=15s")
 	n := s.nodes[0]
 	before := n.bootID()
 	n.require()

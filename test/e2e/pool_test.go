@@ -12,7 +12,7 @@ type pool struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	free    []string
-	waiting []int // how many machines each of those who wait wants
+	waiting []*int // how many machines each of those who wait wants, the first who came first
 }
 
 func newPool(names []string) *pool {
@@ -21,16 +21,17 @@ func newPool(names []string) *pool {
 	return p
 }
 
-// take waits for n machines that no other test uses. Who wants more goes first, or would wait for ever.
+// take waits for n machines that no other test uses. Who wants more goes first, or would wait for ever; then who came first: tests
+// that take long stand before those that don't, so that the last ones end together.
 func (p *pool) take(n int) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.waiting = append(p.waiting, n)
-	for len(p.free) < n || slices.Max(p.waiting) > n {
+	me := &n
+	p.waiting = append(p.waiting, me)
+	for len(p.free) < n || slices.MaxFunc(p.waiting, func(a, b *int) int { return *a - *b }) != me {
 		p.changed.Wait()
 	}
-	i := slices.Index(p.waiting, n)
-	p.waiting = slices.Delete(p.waiting, i, i+1)
+	p.waiting = slices.DeleteFunc(p.waiting, func(other *int) bool { return other == me })
 	taken := slices.Clone(p.free[:n])
 	p.free = slices.Delete(p.free, 0, n)
 	p.changed.Broadcast()
