@@ -94,6 +94,8 @@ type Cleaner struct {
 	Pause time.Duration
 
 	telling sync.Mutex
+	// failed are the nodes that couldn't be put right. They keep their slots. Nil: none was looked at.
+	failed map[string]error
 }
 
 // Run does all of it. After an error, whatever could be done is done; to do the rest, run it again.
@@ -103,15 +105,16 @@ func (c *Cleaner) Run(ctx context.Context) error {
 		return err
 	}
 	for range passes {
-		wrote, err := c.tidyNodes(ctx, others)
-		if err != nil {
-			return err
-		}
-		if !wrote {
+		var wrote bool
+		wrote, err = c.tidyNodes(ctx, others)
+		if !wrote || err != nil {
 			break
 		}
 	}
-	return errors.Join(c.freeSlots(ctx, others), c.forgetFailures(ctx, others), c.leaveKured(ctx, others))
+	if c.failed == nil { // no Node was even seen
+		return err
+	}
+	return errors.Join(err, c.freeSlots(ctx, others), c.forgetFailures(ctx, others), c.leaveKured(ctx, others))
 }
 
 func (c *Cleaner) tell(format string, args ...any) {

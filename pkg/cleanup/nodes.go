@@ -30,6 +30,7 @@ func (c *Cleaner) tidyNodes(ctx context.Context, others agents) (wrote bool, err
 	if err != nil {
 		return false, err
 	}
+	c.failed = map[string]error{}
 	var mu sync.Mutex
 	var failed []error
 	var all sync.WaitGroup
@@ -43,6 +44,7 @@ func (c *Cleaner) tidyNodes(ctx context.Context, others agents) (wrote bool, err
 			defer mu.Unlock()
 			wrote = wrote || did
 			if err != nil {
+				c.failed[nodes[i].Name] = err
 				failed = append(failed, fmt.Errorf("node %s: %w", nodes[i].Name, err))
 			}
 		})

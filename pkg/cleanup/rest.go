@@ -42,8 +42,11 @@ func (c *Cleaner) freeSlots(ctx context.Context, others agents) error {
 	return errors.Join(failed...)
 }
 
-// theirs reports whether another installation works on the node. Nobody works on one that is gone.
+// theirs reports whether another installation works on the node, or nobody has put it right. Nobody works on one that is gone.
 func (c *Cleaner) theirs(ctx context.Context, name string, others agents) (bool, error) {
+	if c.failed[name] != nil {
+		return true, nil
+	}
 	if len(others) == 0 || name == "" {
 		return false, nil
 	}
