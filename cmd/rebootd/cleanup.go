@@ -36,9 +36,12 @@ func clean(ctx context.Context, args, environ []string, stdout, stderr io.Writer
 }
 
 func cleanerOf(c config.Cleanup, out io.Writer) (*cleanup.Cleaner, error) {
-	rc, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
+	rc, err := rest.InClusterConfig()
+	if c.Kubeconfig != "" {
+		rc, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("--kubeconfig %q: %w", c.Kubeconfig, err)
+		return nil, fmt.Errorf("--kubeconfig must say how to reach the API server, unless this is a pod with a service account: %w", err)
 	}
 	rc.QPS = -1
 	rc.UserAgent = "rebootd-cleanup/" + version

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/rebootd/rebootd/pkg/plan"
+	"github.com/rebootd/rebootd/test/chart/helm"
 )
 
 // TestHelm: installed, upgraded from a privileged container to one that has no capability but CAP_KILL, rolled back, upgraded in mid-drain and
@@ -48,9 +49,9 @@ func TestHelm(t *testing.T) {
 	w.runs(1)
 	n.require()
 	n.says(plan.BlockedByPDB)
-	said, err := s.helm(t.Context(), "uninstall", "--wait")
-	t.Logf("helm uninstall in mid-drain:\n%s", said)
-	if err != nil {
+	said, hook, err := helm.Outputs(t.Context(), "uninstall", s.name, "--wait", "--namespace="+s.name, "--kubeconfig="+lab.Kubeconfig())
+	t.Logf("helm uninstall in mid-drain:\n%s%s", said, hook)
+	if err != nil || !strings.Contains(hook, "Node "+n.Name()+": uncordoned (it was Draining)") {
 		t.Fatal(err)
 	}
 	n.bare()
