@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -51,6 +53,11 @@ func cleanerOf(c config.Cleanup, out io.Writer) (*cleanup.Cleaner, error) {
 		return nil, fmt.Errorf("making a client for the API server: %w", err)
 	}
 	o := cleanup.Options{Namespace: c.Namespace, Taints: c.Taints, AgentsTimeout: c.AgentsTimeout}
+	if c.NodeSelector != "" {
+		if o.Selector, err = labels.Parse(c.NodeSelector); err != nil {
+			return nil, fmt.Errorf("--node-selector: %w", err)
+		}
+	}
 	for _, d := range c.DaemonSets {
 		o.DaemonSets = append(o.DaemonSets, types.NamespacedName(d))
 	}
@@ -64,6 +71,6 @@ func cleanerOf(c config.Cleanup, out io.Writer) (*cleanup.Cleaner, error) {
 		Options: o, Nodes: client.CoreV1().Nodes(), Leases: client.CoordinationV1().Leases(c.Namespace), ConfigMaps: client.CoreV1().ConfigMaps(c.Namespace),
 		DaemonSets: func(namespace string) cleanup.DaemonSets { return client.AppsV1().DaemonSets(namespace) },
 		Pods:       func(namespace string) cleanup.Pods { return client.CoreV1().Pods(namespace) },
-		Out:        out,
+		Out:        out, Now: time.Now,
 	}, nil
 }

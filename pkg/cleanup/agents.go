@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -71,7 +70,7 @@ func (c *Cleaner) goes(namespace, name string) bool {
 // awaitEnd waits until no agent runs any more. One whose kubelet doesn't answer, because its machine is just rebooting perhaps, can't be
 // waited for: its token is void a minute after its end was due, and so it is with the rights that go with the installation.
 func (c *Cleaner) awaitEnd(ctx context.Context) error {
-	limit := time.Now().Add(c.AgentsTimeout)
+	limit := c.Now().Add(c.AgentsTimeout)
 	for {
 		left, err := c.running(ctx)
 		if err != nil {
@@ -80,7 +79,7 @@ func (c *Cleaner) awaitEnd(ctx context.Context) error {
 		if len(left) == 0 {
 			return nil
 		}
-		if time.Now().After(limit) {
+		if c.Now().After(limit) {
 			c.tell("Still there after %v: %s. Their kubelets don't answer; going on without them.", c.AgentsTimeout, strings.Join(left, ", "))
 			return nil
 		}

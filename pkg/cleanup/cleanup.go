@@ -21,6 +21,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -35,8 +36,10 @@ const passes = 5
 
 // Options say what is to go.
 type Options struct {
-	// DaemonSets are the agents'.
+	// DaemonSets are the agents'. None: nobody is stopped, and only nodes without an agent are put right.
 	DaemonSets []types.NamespacedName
+	// Selector chooses the Nodes; nil is all.
+	Selector labels.Selector
 	// Namespace is where their Leases and ConfigMaps are.
 	Namespace string
 	// Taints are keys of taints that the agents were configured with.
@@ -90,6 +93,7 @@ type Cleaner struct {
 	Leases     Leases
 	ConfigMaps ConfigMaps
 	Out        io.Writer
+	Now        func() time.Time
 	// Pause is between two looks; zero is a second.
 	Pause time.Duration
 

@@ -30,7 +30,7 @@ func cleaner(out *strings.Builder, objects ...runtime.Object) (*Cleaner, *fake.C
 		Nodes:   client.CoreV1().Nodes(), Leases: client.CoordinationV1().Leases(ns), ConfigMaps: client.CoreV1().ConfigMaps(ns),
 		DaemonSets: func(namespace string) DaemonSets { return client.AppsV1().DaemonSets(namespace) },
 		Pods:       func(namespace string) Pods { return client.CoreV1().Pods(namespace) },
-		Out:        out,
+		Out:        out, Now: time.Now,
 	}, client
 }
 

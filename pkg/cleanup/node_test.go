@@ -2,6 +2,7 @@ package cleanup
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
@@ -122,12 +123,10 @@ func short(t *testing.T, patch map[string]any) string {
 	return string(out)
 }
 
-func merge(maps ...map[string]string) map[string]string {
+func merge(sets ...map[string]string) map[string]string {
 	all := map[string]string{}
-	for _, m := range maps {
-		for k, v := range m {
-			all[k] = v
-		}
+	for _, m := range sets {
+		maps.Copy(all, m)
 	}
 	return all
 }

@@ -55,11 +55,16 @@ func (c *Cleaner) tidyNodes(ctx context.Context, others agents) (wrote bool, err
 
 func (c *Cleaner) listNodes(ctx context.Context) ([]corev1.Node, error) {
 	var nodes []corev1.Node
-	o := metav1.ListOptions{Limit: pageSize}
+	all := metav1.ListOptions{}
+	if c.Selector != nil {
+		all.LabelSelector = c.Selector.String()
+	}
+	o := all
+	o.Limit = pageSize
 	for {
 		page, err := c.Nodes.List(ctx, o)
 		if apierrors.IsResourceExpired(err) { // of a list that took too long: once more, in one piece
-			nodes, o = nil, metav1.ListOptions{}
+			nodes, o = nil, all
 			page, err = c.Nodes.List(ctx, o)
 		}
 		if err != nil {

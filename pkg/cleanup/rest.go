@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/rebootd/rebootd/pkg/circuit"
 	"github.com/rebootd/rebootd/pkg/kured"
@@ -42,12 +42,12 @@ func (c *Cleaner) freeSlots(ctx context.Context, others agents) error {
 	return errors.Join(failed...)
 }
 
-// theirs reports whether another installation works on the node, or nobody has put it right. Nobody works on one that is gone.
+// theirs reports whether another installation works on the node, or it wasn't put right. Nobody works on one that is gone.
 func (c *Cleaner) theirs(ctx context.Context, name string, others agents) (bool, error) {
 	if c.failed[name] != nil {
 		return true, nil
 	}
-	if len(others) == 0 || name == "" {
+	if len(others) == 0 && c.Selector == nil || name == "" {
 		return false, nil
 	}
 	n, err := c.Nodes.Get(ctx, name, metav1.GetOptions{})
@@ -57,7 +57,8 @@ func (c *Cleaner) theirs(ctx context.Context, name string, others agents) (bool,
 	if err != nil {
 		return false, fmt.Errorf("get Node %s: %w", name, err)
 	}
-	return others.on(n) != "", nil
+	chosen := c.Selector == nil || c.Selector.Matches(labels.Set(n.Labels))
+	return !chosen || others.on(n) != "", nil
 }
 
 // forgetFailures deletes the ConfigMap, unless others count in it.
@@ -98,7 +99,7 @@ func (c *Cleaner) leaveKured(ctx context.Context, others agents) error {
 		theirs, err := c.theirs(ctx, name, others)
 		if err == nil && !theirs {
 			i := kured.Interlock{
-				DaemonSets: sets, Namespace: c.Kured.Namespace, Name: c.Kured.Name, Annotation: c.KuredLock, Node: name, Manager: Manager, Now: time.Now,
+				DaemonSets: sets, Namespace: c.Kured.Namespace, Name: c.Kured.Name, Annotation: c.KuredLock, Node: name, Manager: Manager, Now: c.Now,
 			}
 			err = i.Release(ctx, func() error { return nil })
 		}

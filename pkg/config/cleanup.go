@@ -18,8 +18,10 @@ type Named struct{ Namespace, Name string }
 type Cleanup struct {
 	// Kubeconfig and Namespace are as the agent's.
 	Kubeconfig, Namespace string
-	// DaemonSets are the agents'; at least one.
+	// DaemonSets are the agents' that are to go.
 	DaemonSets []Named
+	// NodeSelector is a label selector; "" is all nodes.
+	NodeSelector string
 	// Taints are the agents' --prefer-no-schedule-taint, and AnnotateNodes their --annotate-nodes.
 	Taints        []string
 	AnnotateNodes bool
@@ -31,19 +33,21 @@ type Cleanup struct {
 	AgentsTimeout, Timeout time.Duration
 }
 
-const cleanupHelp = "rebootd cleanup takes rebootd out of the cluster: it deletes the agents' DaemonSets, waits until their pods are gone, uncordons what they had\n" +
+const cleanupHelp = "rebootd cleanup takes rebootd out of the cluster: it deletes agents' DaemonSets, waits until their pods are gone, uncordons what they had\n" +
 	"cordoned, and removes their annotations, labels, taints and conditions from the Nodes, their slots and what they counted. Holds, requests that no\n" +
 	"reboot has honoured, the pause and people's own cordons stay. It may be run again at any time.\n\n" +
-	"Usage: rebootd cleanup --daemonset=namespace/name [flags]"
+	"Usage: rebootd cleanup [--daemonset=namespace/name]... [flags]"
 
-// ParseCleanup reads the options of `rebootd cleanup`, as Parse does those of the agent.
-func ParseCleanup(args, environ []string, out io.Writer) (Cleanup, error) {
-	var c Cleanup
-	p := newParser([]group{
+func cleanupOptions(c *Cleanup) []group {
+	return []group{
 		{"What is to go", []option{
 			{
-				name: "daemonset", value: objects(&c.DaemonSets), required: true,
-				meaning: "A DaemonSet of agents. Repeatable, or a list with commas.",
+				name: "daemonset", value: objects(&c.DaemonSets), defText: "none",
+				meaning: "A DaemonSet of agents, which is deleted. Repeatable, or a list with commas. Nodes that other agents' DaemonSets would run on are left to them.",
+			},
+			{
+				name: "node-selector", value: labelSelector(&c.NodeSelector), defText: "all nodes",
+				meaning: "A label selector for the nodes to clean up.",
 			},
 			{
 				name: "namespace", value: dnsLabel(&c.Namespace, 63),
@@ -80,7 +84,13 @@ func ParseCleanup(args, environ []string, out io.Writer) (Cleanup, error) {
 				meaning: "The kubeconfig file to reach the API server with.",
 			},
 		}},
-	})
+	}
+}
+
+// ParseCleanup reads the options of `rebootd cleanup`, as Parse does those of the agent.
+func ParseCleanup(args, environ []string, out io.Writer) (Cleanup, error) {
+	var c Cleanup
+	p := newParser(cleanupOptions(&c))
 	err := p.parse(args, environ, out, cleanupHelp, func() []rule {
 		return []rule{{
 			[]string{"agents-timeout", "timeout"}, c.AgentsTimeout >= c.Timeout,

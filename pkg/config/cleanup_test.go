@@ -20,9 +20,7 @@ func TestParseCleanup(t *testing.T) {
 		c.Namespace != "n" || c.AgentsTimeout != 0 || c.Timeout != 4*time.Minute || c.DSName != "kured" || c.KuredInterlock {
 		t.Errorf("%+v, %v", c, err)
 	}
-	_, err = ParseCleanup(nil, nil, io.Discard)
-	wantProblems(t, err, "--daemonset: is required")
-	_, err = ParseCleanup([]string{"--daemonset=rebootd", "--prefer-no-schedule-taint=a b", "--agents-timeout=1m", "--timeout=30s", "--period=1m"}, nil, io.Discard)
-	wantProblems(t, err, `--daemonset: "rebootd" is not allowed: namespace/name`, `--prefer-no-schedule-taint: "a b" is not allowed`,
-		"--agents-timeout: 1m0s leaves nothing of --timeout, 30s", "--period: there is no such flag")
+	_, err = ParseCleanup([]string{"--daemonset=rebootd", "--prefer-no-schedule-taint=a b", "--agents-timeout=1m", "--timeout=30s", "--period=1m", "--node-selector=a in b"}, nil, io.Discard)
+	wantProblems(t, err, `--daemonset: "rebootd" is not allowed: namespace/name`, `--node-selector: "a in b" is not allowed`,
+		`--prefer-no-schedule-taint: "a b" is not allowed`, "--agents-timeout: 1m0s leaves nothing of --timeout, 30s", "--period: there is no such flag")
 }

@@ -18,7 +18,7 @@ import (
 func TestHeldBack(t *testing.T) {
 	t.Parallel()
 	alarm := newAlarm(t)
-	names := lab.pool.take(1)
+	names := lab.pool.take(1, long[t.Name()])
 	opens := time.Now().UTC().Add(100 * time.Second).Truncate(time.Second) // by kured's flags, for a window of ours begins with a minute
 	s := beginOn(t, names, append([]string{
 		"--start-time=" + opens.Format(time.TimeOnly), "--end-time=" + opens.Add(time.Hour).Format(time.TimeOnly), "--prometheus-url=" + alarm.url, "--period=10s",

@@ -34,7 +34,12 @@ type scene struct {
 // begin takes nodes and installs agents on them. The arguments are flags of theirs. Nothing must be left on the nodes from before.
 func begin(t *testing.T, nodes int, args ...string) *scene {
 	t.Helper()
-	return beginOn(t, lab.pool.take(nodes), args...)
+	return beginOn(t, lab.pool.take(nodes, long[t.Name()]), args...)
+}
+
+// long has how many seconds tests take about, if that is long.
+var long = map[string]int{ //nolint:gochecknoglobals // a constant
+	"TestHelm": 230, "TestPowerCutOnTheWayBack": 190, "TestHeldBack": 170, "TestNotReadyAfterReboot": 160, "TestNodeDeleted": 100,
 }
 
 // beginOn is begin on nodes that were taken already.

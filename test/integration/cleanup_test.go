@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,11 +10,13 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -24,10 +25,11 @@ import (
 
 // cleanup is the job that goes before `helm uninstall`: its rights are in the cluster, and run does what it does, with them.
 type cleanup struct {
-	t          *testing.T
-	f          *fleet
-	args       []string
-	kubeconfig string
+	t       *testing.T
+	gateway *gateway
+	binary  string
+	args    []string
+	rights  string // YAML
 }
 
 // cleanup renders the job for a release, as which it is installed with the same values.
@@ -54,21 +56,20 @@ func (f *fleet) cleanup(t *testing.T, namespace, release string, values ...strin
 		_, _ = exec.Command(filepath.Join(f.Bin(), "kubectl"), "--kubeconfig="+f.Kubeconfig(), "delete", "-f", file).Output()
 	})
 	spec := j.Spec.Template.Spec
-	token := strings.TrimSpace(f.kubectl(t, "create", "token", "-n", namespace, spec.ServiceAccountName))
-	c := &cleanup{t: t, f: f, args: append(spec.Containers[0].Args, "--agents-timeout=20s"), kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
 	admin := f.Config()
-	config := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: c, cluster: {server: %q, certificate-authority-data: %q}}]\n"+
-		"users: [{name: c, user: {token: %q}}]\ncontexts: [{name: c, context: {cluster: c, user: c}}]\n", admin.Host, base64.StdEncoding.EncodeToString(admin.CAData), token)
-	if err := os.WriteFile(c.kubeconfig, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return c
+	g := f.gateway(t, &rest.Config{
+		Host: admin.Host, TLSClientConfig: rest.TLSClientConfig{CAData: admin.CAData},
+		BearerToken: strings.TrimSpace(f.kubectl(t, "create", "token", "-n", namespace, spec.ServiceAccountName)),
+	})
+	return &cleanup{t: t, gateway: g, binary: f.binary, rights: rights, args: append(spec.Containers[0].Args, "--agents-timeout=20s", g.flag(),
+		// Other tests have agents on theirs, and no DaemonSets.
+		fmt.Sprintf("--node-selector=%s in (%s,%s-b)", groupLabel, namespace, namespace))}
 }
 
 // run runs it, and returns what it says.
 func (c *cleanup) run() (string, error) {
 	c.t.Helper()
-	command := exec.CommandContext(c.t.Context(), c.f.binary, append(c.args, "--kubeconfig="+c.kubeconfig)...)
+	command := exec.CommandContext(c.t.Context(), c.binary, c.args...)
 	command.Env = []string{"PATH=/usr/bin:/bin"}
 	out, err := command.CombinedOutput()
 	return string(out), err
@@ -140,7 +141,7 @@ func TestCleanupLeavesNothing(t *testing.T) {
 	t.Parallel()
 	f := shared(t)
 	ns := f.namespace(t)
-	values := []string{"--set=configuration.preferNoScheduleTaint=example.com/soft"}
+	values := []string{"--set=configuration.preferNoScheduleTaint=example.com/soft,configuration.kuredInterlock=true,configuration.dsNamespace=" + ns}
 	gone := f.machine(t, ns, "gone")
 	f.orphan(t, gone)
 	f.installed(t, ns, values...)
@@ -170,6 +171,7 @@ func TestCleanupLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := machines[plan.Drain]
+	f.kuredHeldBy(t, ns, m.name, theirs.name)
 	until(t, "there is an agent's pod", func() bool { return m.agentPod() != nil })
 
 	c := f.cleanup(t, ns, ns, values...)
@@ -195,7 +197,16 @@ func TestCleanupLeavesNothing(t *testing.T) {
 		t.Errorf("the second time it says %q", out)
 	}
 
-	f.cleanup(t, ns, second, values...).succeeds()
+	if lock := f.kubectl(t, "get", "daemonset", "-n", ns, "kured", "-o", "jsonpath={.metadata.annotations}"); strings.Contains(lock, m.name) || !strings.Contains(lock, theirs.name) {
+		t.Errorf("kured's lock is held by %s", lock)
+	}
+
+	last := f.cleanup(t, ns, second, values...)
+	last.succeeds()
+	allUsed(t, c.rights, append(c.gateway.passed(), last.gateway.passed()...))
+	if lock := f.kubectl(t, "get", "daemonset", "-n", ns, "kured", "-o", "jsonpath={.metadata.annotations}"); strings.Contains(lock, "rebootd/") {
+		t.Errorf("kured's lock is held by %s", lock)
+	}
 	theirs.bare(false)
 	f.has(t, ns, "configmap/rebootd-circuit", false)
 	f.has(t, ns, "configmap/rebootd-control", true)
@@ -236,6 +247,26 @@ func TestCleanupInMidDrain(t *testing.T) {
 	stop()
 	m.bare(false)
 	odd.bare(true)
+}
+
+// kuredHeldBy makes a kured whose lock these nodes of rebootd hold. It has no pods.
+func (f *fleet) kuredHeldBy(t *testing.T, namespace string, nodes ...string) {
+	t.Helper()
+	locks := make([]string, 0, len(nodes))
+	for _, n := range nodes {
+		locks = append(locks, fmt.Sprintf(`{"nodeID":"rebootd/%s","metadata":{},"created":"2026-01-01T00:00:00Z","TTL":0}`, n))
+	}
+	labels := map[string]string{"app": "kured"}
+	_, err := f.client.AppsV1().DaemonSets(namespace).Create(t.Context(), &appsv1.DaemonSet{
+		ObjectMeta: metav1.ObjectMeta{Name: "kured", Annotations: map[string]string{"weave.works/kured-node-lock": `{"maxOwners":2,"locks":[` + strings.Join(locks, ",") + `]}`}},
+		Spec: appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: labels},
+			Spec:       corev1.PodSpec{NodeSelector: map[string]string{"no": "where"}, Containers: []corev1.Container{{Name: "kured", Image: "kured", Args: []string{"--concurrency=2"}}}},
+		}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (f *fleet) has(t *testing.T, namespace, object string, want bool) {
