@@ -358,3 +358,24 @@ func TestCleanupTakesItsArguments(t *testing.T) {
 		t.Errorf("%v, %v\ngot  %+v\nwant %+v", args, err, c, want)
 	}
 }
+
+// Every option that takes a path is said to take one in the pod or one of the host.
+func TestFilesAreKnown(t *testing.T) {
+	t.Parallel()
+	hosts := []string{"reboot-sentinel", "boot-id-file", "host-root"}
+	found := 0
+	for _, s := range config.Describe() {
+		for _, o := range s.Options {
+			inPod := slices.Contains(files(), o.Name)
+			if o.Placeholder == "path" && inPod == slices.Contains(hosts, o.Name) {
+				t.Errorf("--%s: is it a file in the pod?", o.Name)
+			}
+			if inPod {
+				found++
+			}
+		}
+	}
+	if found != len(files()) {
+		t.Errorf("%d of the options %v exist", found, files())
+	}
+}

@@ -19,31 +19,37 @@ import (
 	"github.com/rebootd/rebootd/test/chart/helm"
 )
 
-// TestHelm: installed, upgraded from a privileged container to one that has no capability but CAP_KILL, rolled back, upgraded in mid-drain and
-// uninstalled in mid-drain. Each of them reboots, the drain goes on where it was, and in the end nothing is left.
+// TestHelm: installed with a privileged container, upgraded in mid-drain to one that has no capability but CAP_KILL, rolled back, and uninstalled in
+// mid-drain. The drain goes on where it was, both reboot, and in the end nothing is left.
 func TestHelm(t *testing.T) {
 	t.Parallel()
 	s := begin(t, 1, swift...)
 	n := s.nodes[0]
 	s.confined(n)
 	const all, onlyKill = "000001ffffffffff", "0000000000000020"
-	s.reboots(n, all)
-	n.anotherAgent(func() { s.upgrade("--set=configuration.rebootMethod=signal") })
-	s.reboots(n, onlyKill)
-	n.anotherAgent(func() { s.must(s.helm(t.Context(), "rollback", "1")) })
 	s.mayDo(n, all)
-
 	w := s.workload(1, 0, n.Name())
 	before := n.bootID()
 	n.require()
 	n.says(plan.BlockedByPDB)
 	drain := n.reaches(plan.Drain, quick)
-	n.replaced(func() { s.upgrade("--set=configuration.drainTimeout=47m") })
+	n.replaced(func() { s.upgrade("--set=configuration.rebootMethod=signal") })
+	s.mayDo(n, onlyKill)
 	if now := n.reaches(plan.Drain, quick); !now.Since.Equal(drain.Since) || now.LeaseUID != drain.LeaseUID || now.Cordon != plan.CordonOurs {
 		t.Errorf("the drain didn't go on: %s, then %s", drain, now)
 	}
 	w.allow(1)
-	n.rebootedOnce(before)
+	if last := n.rebootedOnce(before); !last.Ours || !last.Cleared {
+		t.Errorf("by a signal: the history has %+v", last)
+	}
+
+	n.anotherAgent(func() { s.must(s.helm(t.Context(), "rollback", "1")) })
+	s.mayDo(n, all)
+	before = n.bootID()
+	n.require()
+	if last := n.rebootedOnce(before); !last.Ours || !last.Cleared {
+		t.Errorf("by a command: the history has %+v", last)
+	}
 
 	w.allow(0)
 	w.runs(1)
@@ -77,17 +83,6 @@ func (s *scene) mayDo(n *node, want string) {
 	s.t.Helper()
 	if caps := n.run("sed -n 's/^CapBnd:[[:space:]]*//p' /proc/$(pgrep -x rebootd)/status"); caps != want {
 		s.t.Errorf("the agent may have the capabilities %s, want %s", caps, want)
-	}
-}
-
-// reboots has the node rebooted by an agent that may do just this.
-func (s *scene) reboots(n *node, capabilities string) {
-	s.t.Helper()
-	s.mayDo(n, capabilities)
-	before := n.bootID()
-	n.require()
-	if last := n.rebootedOnce(before); !last.Ours || !last.Cleared {
-		s.t.Errorf("the history has %+v", last)
 	}
 }
 

@@ -39,7 +39,7 @@ func begin(t *testing.T, nodes int, args ...string) *scene {
 
 // long has how many seconds tests take about, if that is long.
 var long = map[string]int{ //nolint:gochecknoglobals // a constant
-	"TestHelm": 230, "TestPowerCutOnTheWayBack": 190, "TestHeldBack": 170, "TestNotReadyAfterReboot": 160, "TestNodeDeleted": 100,
+	"TestHelm": 200, "TestPowerCutOnTheWayBack": 190, "TestHeldBack": 170, "TestNotReadyAfterReboot": 160, "TestNodeDeleted": 100,
 }
 
 // beginOn is begin on nodes that were taken already.
