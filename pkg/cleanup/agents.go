@@ -40,27 +40,32 @@ func given(d appsv1.DaemonSet, flag string) bool {
 	return slices.ContainsFunc(d.Spec.Template.Spec.Containers, func(c corev1.Container) bool { return slices.Contains(c.Args, flag) })
 }
 
-// stopAgents deletes the DaemonSets and waits for their pods. It returns those of other installations that bring nodes back into service.
-func (c *Cleaner) stopAgents(ctx context.Context) (agents, error) {
+// others are the DaemonSets of other installations that bring nodes back into service. They are looked up late and again, for one may come
+// at any time.
+func (c *Cleaner) others(ctx context.Context) (agents, error) {
 	list, err := c.DaemonSets(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: AgentsSelector})
 	if err != nil {
 		return nil, fmt.Errorf("list DaemonSets of agents: %w", err)
 	}
-	others := agents(slices.DeleteFunc(list.Items, func(d appsv1.DaemonSet) bool {
+	return agents(slices.DeleteFunc(list.Items, func(d appsv1.DaemonSet) bool {
 		// One that only tries never brings a node back, so nothing may be left to it.
 		return c.goes(d.Namespace, d.Name) || d.DeletionTimestamp != nil || given(d, "--dry-run=true") || given(d, "--dry-run")
-	}))
+	})), nil
+}
+
+// stopAgents deletes the DaemonSets and waits for their pods.
+func (c *Cleaner) stopAgents(ctx context.Context) error {
 	for _, d := range c.Options.DaemonSets {
 		err := c.DaemonSets(d.Namespace).Delete(ctx, d.Name, metav1.DeleteOptions{})
 		switch {
 		case apierrors.IsNotFound(err):
 		case err != nil:
-			return nil, fmt.Errorf("delete DaemonSet %s: %w", d, err)
+			return fmt.Errorf("delete DaemonSet %s: %w", d, err)
 		default:
 			c.tell("DaemonSet %s: deleted.", d)
 		}
 	}
-	return others, c.awaitEnd(ctx)
+	return c.awaitEnd(ctx)
 }
 
 func (c *Cleaner) goes(namespace, name string) bool {

@@ -104,19 +104,23 @@ type Cleaner struct {
 
 // Run does all of it. After an error, whatever could be done is done; to do the rest, run it again.
 func (c *Cleaner) Run(ctx context.Context) error {
-	others, err := c.stopAgents(ctx)
-	if err != nil {
+	if err := c.stopAgents(ctx); err != nil {
 		return err
 	}
+	var err error
 	for range passes {
 		var wrote bool
-		wrote, err = c.tidyNodes(ctx, others)
+		wrote, err = c.tidyNodes(ctx)
 		if !wrote || err != nil {
 			break
 		}
 	}
 	if c.failed == nil { // no Node was even seen
 		return err
+	}
+	others, unknown := c.others(ctx)
+	if unknown != nil {
+		return errors.Join(err, unknown)
 	}
 	return errors.Join(err, c.freeSlots(ctx, others), c.forgetFailures(ctx, others), c.leaveKured(ctx, others))
 }

@@ -25,7 +25,11 @@ const (
 )
 
 // tidyNodes puts all Nodes right that no other installation works on. It reports whether there was anything to do.
-func (c *Cleaner) tidyNodes(ctx context.Context, others agents) (wrote bool, err error) {
+func (c *Cleaner) tidyNodes(ctx context.Context) (wrote bool, err error) {
+	others, err := c.others(ctx)
+	if err != nil {
+		return false, err
+	}
 	nodes, err := c.listNodes(ctx)
 	if err != nil {
 		return false, err
@@ -78,7 +82,7 @@ func (c *Cleaner) listNodes(ctx context.Context) ([]corev1.Node, error) {
 	}
 }
 
-// tidyNode puts one Node right. Whoever changes it meanwhile, it is looked at anew.
+// tidyNode puts one Node right. Whoever changes it meanwhile, a new agent perhaps, it is looked at anew.
 func (c *Cleaner) tidyNode(ctx context.Context, n *corev1.Node, others agents) (wrote bool, err error) {
 	for range tries {
 		if others.on(n) != "" {
@@ -104,6 +108,9 @@ func (c *Cleaner) tidyNode(ctx context.Context, n *corev1.Node, others agents) (
 		if n, err = c.Nodes.Get(ctx, n.Name, metav1.GetOptions{}); apierrors.IsNotFound(err) {
 			return wrote, nil
 		} else if err != nil {
+			return wrote, err
+		}
+		if others, err = c.others(ctx); err != nil {
 			return wrote, err
 		}
 	}
