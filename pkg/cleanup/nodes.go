@@ -105,12 +105,12 @@ func (c *Cleaner) tidyNode(ctx context.Context, n *corev1.Node, others agents) (
 		if !c.wait(ctx) {
 			return wrote, err
 		}
+		if others, err = c.others(ctx); err != nil {
+			return wrote, err
+		}
 		if n, err = c.Nodes.Get(ctx, n.Name, metav1.GetOptions{}); apierrors.IsNotFound(err) {
 			return wrote, nil
 		} else if err != nil {
-			return wrote, err
-		}
-		if others, err = c.others(ctx); err != nil {
 			return wrote, err
 		}
 	}

@@ -231,6 +231,7 @@ func TestCleanupInMidDrain(t *testing.T) {
 	go func() {
 		for i := 0; ctx.Err() == nil; i++ {
 			m.annotate("example.com/busy", fmt.Sprint(i))
+			time.Sleep(50 * time.Millisecond)
 		}
 	}()
 	a.stop()
