@@ -17,8 +17,8 @@ func TestPages(t *testing.T) {
 	if err != nil || len(pages) < 5 {
 		t.Fatalf("%d pages, %v", len(pages), err)
 	}
-	known := newParser(options(&Config{})).known
-	others := []string{"--set", "--api-versions"} // of helm
+	known := newParser(append(options(&Config{}), cleanupOptions(&Cleanup{})...)).known
+	others := []string{"--set", "--api-versions", "--no-hooks"} // of helm
 	blocks := 0
 	for _, page := range append(pages, "../../README.md") {
 		text, err := os.ReadFile(page)
