@@ -42,6 +42,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if len(args) > 0 && args[0] == "windows" {
 		return windows(args[1:], environ, time.Now(), stdout, stderr)
 	}
+	if len(args) > 0 && args[0] == "cleanup" {
+		return clean(ctx, args[1:], environ, stdout, stderr)
+	}
 	c, err := config.Parse(args, environ, stdout)
 	if err != nil {
 		return unparsed("rebootd", err, stdout, stderr)

@@ -17,8 +17,8 @@ func TestPages(t *testing.T) {
 	if err != nil || len(pages) < 5 {
 		t.Fatalf("%d pages, %v", len(pages), err)
 	}
-	known := newParser(options(&Config{})).known
-	others := []string{"--set", "--api-versions"} // of helm; those of the plugin follow
+	known := newParser(append(options(&Config{}), cleanupOptions(&Cleanup{})...)).known
+	others := []string{"--set", "--api-versions", "--no-hooks"} // of helm; those of the plugin follow
 	plugin, err := os.ReadFile("../../cmd/kubectl-reboot/internal/cli/testdata/reference.md")
 	if err != nil {
 		t.Fatal(err)

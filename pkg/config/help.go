@@ -11,7 +11,8 @@ const environmentRule = "Every flag --some-flag can also be set by the environme
 
 const agentHelp = "rebootd reboots the node that it runs on, safely, when the operating system asks for it.\n\n" +
 	"Usage: rebootd --node-name=name [flags]\n" +
-	"       rebootd windows [flags]    says when a reboot may be: see rebootd windows --help"
+	"       rebootd windows [flags]    says when a reboot may be: see rebootd windows --help\n" +
+	"       rebootd cleanup [flags]    takes rebootd out of the cluster: see rebootd cleanup --help"
 
 // help is what --help prints, at most 100 columns wide.
 func help(intro string, groups []group) string {

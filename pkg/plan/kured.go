@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// The annotations that kured sets with --annotate-nodes; both hold a time.
+// KuredInProgress is the annotation of the two that kured sets with --annotate-nodes which says that a reboot is under way. Both hold a time.
 const (
-	kuredInProgress = "weave.works/kured-reboot-in-progress"
+	KuredInProgress = "weave.works/kured-reboot-in-progress"
 	kuredMostRecent = "weave.works/kured-most-recent-reboot-needed"
 )
 
@@ -39,14 +39,14 @@ func asKured(o Observation, p Policy, a Action, now time.Time) Action {
 // annotate sets both annotations once the node waits in an open window, or is cordoned, as kured does; the first of them goes when
 // no reboot is wanted any more. (Kured leaves it there for ever when that comes about otherwise than by its own reboot.)
 func annotate(o Observation, a Action, now time.Time) []Change {
-	_, there := o.Node.Annotations[kuredInProgress]
+	_, there := o.Node.Annotations[KuredInProgress]
 	waits := a.Do == DoWrite && a.Record.Phase == Required && o.Record.Phase == Required && windowOpen(o)
 	switch {
 	case !there && (waits || a.Do == DoCordon):
 		at := stamp(now)
-		return []Change{{Annotation, kuredInProgress, &at}, {Annotation, kuredMostRecent, &at}}
+		return []Change{{Annotation, KuredInProgress, &at}, {Annotation, kuredMostRecent, &at}}
 	case there && a.Do == DoWrite && a.Record.Phase == Idle && o.Wanted.Answer == No:
-		return []Change{{Annotation, kuredInProgress, nil}}
+		return []Change{{Annotation, KuredInProgress, nil}}
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ func TestAnnotationGoesWithTheWish(t *testing.T) {
 			w.wanted = No
 		},
 		"left behind by kured": func(w *world) {
-			w.node.Annotations = map[string]string{kuredInProgress: "2029-01-01T00:00:00Z", kuredMostRecent: "x"}
+			w.node.Annotations = map[string]string{KuredInProgress: "2029-01-01T00:00:00Z", kuredMostRecent: "x"}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,11 +88,11 @@ func TestAnnotatesWithRequestNow(t *testing.T) {
 
 func TestNothingIsAnnotatedUnlessWanted(t *testing.T) {
 	w := newWorld()
-	w.node.Annotations = map[string]string{kuredInProgress: "2029-01-01T00:00:00Z"}
+	w.node.Annotations = map[string]string{KuredInProgress: "2029-01-01T00:00:00Z"}
 	w.wanted = Yes
 	w.reach(t, Settle)
 	w.reach(t, Idle)
-	if got := text(w.node); got != kuredInProgress+"=2029-01-01T00:00:00Z" {
+	if got := text(w.node); got != KuredInProgress+"=2029-01-01T00:00:00Z" {
 		t.Errorf("it carries %q", got)
 	}
 }

@@ -105,6 +105,11 @@ func unmark(o Observation, p Policy) []Change {
 	return changes
 }
 
+// Unmark is what takes off the marks of a node that no agent works for any more.
+func Unmark(n Node, r Record) []Change {
+	return unmark(Observation{Node: n, Record: r}, Policy{Marks: []Mark{ForLoadBalancers()}})
+}
+
 func has(marks []Mark, m Mark) bool {
 	return slices.ContainsFunc(marks, func(other Mark) bool { return other.Kind == m.Kind && other.Key == m.Key })
 }

@@ -48,11 +48,14 @@ func (q Request) wish() Wanted {
 	return Wanted{Answer: Yes, Reason: RebootRequested, Message: message, Now: q.Now, By: []string{fmt.Sprintf("%s %q", q.kind(), text)}}
 }
 
+// HasHonoured reports whether the machine has rebooted for this request.
+func (r Record) HasHonoured(q Request) bool { return slices.Contains(r.Honoured, q.key()) }
+
 // Requested is the wish of the requests that the Node carries and that were not honoured yet.
 func Requested(n Node, r Record) Wanted {
 	wishes := []Wanted{{Answer: No, Reason: NotRequired, Message: "No reboot is requested."}}
 	for _, q := range n.Requests {
-		if !slices.Contains(r.Honoured, q.key()) {
+		if !r.HasHonoured(q) {
 			wishes = append(wishes, q.wish())
 		}
 	}
@@ -78,7 +81,7 @@ func (r Record) asked(o Observation) Record {
 		r.AskedBy = append(r.AskedBy, Clip(by, byLimit))
 	}
 	for _, q := range o.Node.Requests {
-		if !slices.Contains(r.Honoured, q.key()) {
+		if !r.HasHonoured(q) {
 			r.Requests = append(r.Requests, q.key())
 		}
 	}

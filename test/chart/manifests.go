@@ -18,7 +18,9 @@ func folders() map[string]folder {
 		"signal":          {[]string{"--set=configuration.rebootMethod=signal"}, agents},
 		"kured-interlock": {[]string{"--set=configuration.kuredInterlock=true"}, agents},
 		"delete-pods":     {[]string{"--set=configuration.onDrainTimeout=delete"}, agents},
-		"policy":          {[]string{"--set=admissionPolicy.enabled=true"}, []string{"policy"}},
+		// With kured's lock: where the agents took no part in it there is nothing of theirs.
+		"cleanup": {[]string{"--set=cleanup.enabled=true,configuration.kuredInterlock=true"}, []string{"cleanup"}},
+		"policy":  {[]string{"--set=admissionPolicy.enabled=true"}, []string{"policy"}},
 	}
 }
 
@@ -36,6 +38,7 @@ func manifests(ctx context.Context, root string) (map[string][]byte, error) {
 			if err != nil {
 				return nil, fmt.Errorf("rendering manifests/%s: %w", name, err)
 			}
+			text = regexp.MustCompile(`(?m)^  annotations:\n(    helm\.sh/hook.*\n)+`).ReplaceAllString(text, "")
 			made[filepath.Join(root, "manifests", name, template+".yaml")] = plain(text)
 		}
 	}

@@ -16,6 +16,11 @@ const made = "# Made from the code by `make chart`.\n"
 // notCharted are the flags that the chart sets itself: the pod's node, and where it mounts the host's folders.
 func notCharted() []string { return []string{"node-name", "host-root"} }
 
+// files are the flags that take a file in the pod which a Secret may hold. Other paths are the host's, or the kernel's.
+func files() []string {
+	return []string{"kubeconfig", "prometheus-http-config", "alertmanager-http-config", "hook-http-config", "web-config-file", "notify-url-file"}
+}
+
 // charted is the table without them, each option with its key in the values.
 func charted(table []config.Section) []section {
 	var all []section
@@ -63,6 +68,8 @@ type entry struct {
 	List     bool   `json:"list,omitempty"`
 	// Empty: "" is rendered. Of kured's keys it never is: there it has always meant "not set".
 	Empty bool `json:"empty,omitempty"`
+	// File: the value is a file in the pod; from a Secret it is mounted.
+	File bool `json:"file,omitempty"`
 	// Secret: the value goes through a Secret.
 	Secret bool `json:"secret,omitempty"`
 	// Command: it may be a command, which needs the host's namespaces.
@@ -81,6 +88,7 @@ func optionsFile(sections []section) ([]byte, error) {
 		for _, o := range s.options {
 			options[o.key] = entry{
 				Flag: o.Name, Variable: o.Variable, Alias: o.Alias, List: o.List, Empty: o.TakesEmpty, Secret: o.Secret,
+				File:    slices.Contains(files(), o.Name),
 				Command: strings.Contains(o.Placeholder, "command") && !isChoice(o),
 			}
 		}

@@ -2,12 +2,16 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
@@ -40,6 +44,9 @@ func TestRefused(t *testing.T) {
 		"configurationFromSecret: {perod: {}}":                                "additional properties 'perod' not allowed",
 		"configurationFromSecret: {period: {name: n}}":                        "missing property 'key'",
 		"{admissionPolicy: {enabled: true}, serviceAccount: {create: false}}": "admissionPolicy.enabled: the agents have the namespace's default service account",
+		"{cleanup: {enabled: perhaps}}":                                       "at '/cleanup/enabled': value must be one of 'auto', true, false",
+		"{cleanup: {enabled: true}, rbac: {create: false}}":                   "cleanup.enabled: with rbac.create false nobody gives the hook its rights",
+		"{cleanup: {tolerations: Exists}}":                                    "at '/cleanup/tolerations': got string",
 		"{podMonitor: {enabled: true}, configuration: {metricsPort: 0}}":      "service, serviceMonitor and podMonitor need metrics",
 		"pools: {a: {configuration: {namespace: other}}}":                     "pools.a.configuration.namespace: the pools of a release share one namespace",
 		"pools: {a: {rest: true}, b: {}}":                                     "pools.a.rest: pool b must have a nodeSelector of exactly one label",
@@ -302,5 +309,73 @@ func TestSettle(t *testing.T) {
 	}
 	if text, err := os.ReadFile(path); err != nil || !bytes.Equal(text, made[path]) {
 		t.Errorf("%q, %v", text, err)
+	}
+}
+
+// What is applied by who may not know of hooks must have none: it would be run at once. Nor may what only tries.
+func TestCleanupOnlyWhereItIsUnderstood(t *testing.T) {
+	t.Parallel()
+	for values, want := range map[string]bool{
+		"{}":                         false,
+		"{cleanup: {enabled: auto}}": false,
+		"{cleanup: {enabled: true}}": true,
+		"{cleanup: {enabled: true}, configuration: {dryRun: true}}": false,
+	} {
+		out, err := template(t.Context(), filepath.Join(root, chartDir), write(t, values))
+		if err != nil || strings.Contains(out, "kind: Job") != want {
+			t.Errorf("%s: %v, want a job: %t\n%s", values, err, want, out)
+		}
+		for document := range strings.SplitSeq(out, "\n---\n") {
+			if strings.Contains(document, "-cleanup") && !strings.Contains(document, "    helm.sh/hook: pre-delete\n") {
+				t.Errorf("this would stay:\n%s", document)
+			}
+		}
+	}
+}
+
+// The command understands what the job gives it.
+func TestCleanupTakesItsArguments(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/cleanup/golden.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, document, _ := strings.Cut(string(text), "\napiVersion: batch/v1\n")
+	document, _, _ = strings.Cut(document, "\n---\n")
+	var job batchv1.Job
+	if err := yaml.UnmarshalStrict([]byte("apiVersion: batch/v1\n"+document), &job); err != nil {
+		t.Fatal(err)
+	}
+	args := job.Spec.Template.Spec.Containers[0].Args
+	c, err := config.ParseCleanup(args[1:], nil, io.Discard)
+	want := config.Cleanup{
+		Namespace: "slots", DaemonSets: []config.Named{{Namespace: "rebootd", Name: "rebootd-agents-a"}, {Namespace: "rebootd", Name: "rebootd-agents-b"}},
+		Taints: []string{"example.com/softer", "example.com/soft"}, AnnotateNodes: true,
+		KuredInterlock: true, DSNamespace: "kured", DSName: "kured-linux", LockAnnotation: "example.com/lock",
+		AgentsTimeout: 90 * time.Second, Timeout: 4 * time.Minute,
+	}
+	if args[0] != "cleanup" || err != nil || !reflect.DeepEqual(c, want) {
+		t.Errorf("%v, %v\ngot  %+v\nwant %+v", args, err, c, want)
+	}
+}
+
+// Every option that takes a path is said to take one in the pod or one of the host.
+func TestFilesAreKnown(t *testing.T) {
+	t.Parallel()
+	hosts := []string{"reboot-sentinel", "boot-id-file", "host-root"}
+	found := 0
+	for _, s := range config.Describe() {
+		for _, o := range s.Options {
+			inPod := slices.Contains(files(), o.Name)
+			if o.Placeholder == "path" && inPod == slices.Contains(hosts, o.Name) {
+				t.Errorf("--%s: is it a file in the pod?", o.Name)
+			}
+			if inPod {
+				found++
+			}
+		}
+	}
+	if found != len(files()) {
+		t.Errorf("%d of the options %v exist", found, files())
 	}
 }

@@ -33,7 +33,7 @@ func TestNotReadyAfterReboot(t *testing.T) {
 	probe := &probed{}
 	probe.well.Store(true)
 	at := serve(t, probe)
-	s := begin(t, 1, "", append([]string{"--hook-before-drain=" + hook, "--hook-after-reboot=" + hook}, swift...)...)
+	s := begin(t, 1, append([]string{"--hook-before-drain=" + hook, "--hook-after-reboot=" + hook}, swift...)...)
 	n := s.nodes[0]
 	s.later(func(ctx context.Context) error {
 		_, err := n.Exec(ctx, "rm -f "+hookFile)

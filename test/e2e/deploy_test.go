@@ -3,29 +3,26 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
 
+	"github.com/rebootd/rebootd/test/chart/helm"
 	"github.com/rebootd/rebootd/test/image/image"
 )
 
-const (
-	namespace  = "rebootd"
-	manifests  = "../../manifests"
-	sceneLabel = "rebootd.io/e2e" // says which test's an agent is
-)
+// sceneLabel says which test's an agent is.
+const sceneLabel = "rebootd.io/e2e"
 
 // kubectl runs the real one, as an administrator.
 func (w *world) kubectl(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
@@ -47,78 +44,58 @@ func buildImage(ctx context.Context, tar string) (name string, err error) {
 	return tag, err
 }
 
-// render is a folder of manifests: the DaemonSet, and all the rest as YAML.
-func (w *world) render(ctx context.Context, folder string) (*appsv1.DaemonSet, string, error) {
-	all, err := w.kubectl(ctx, nil, "kustomize", folder)
-	if err != nil {
-		return nil, "", err
-	}
-	var agents *appsv1.DaemonSet
-	var rest strings.Builder
-	documents := yaml.NewYAMLReader(bufio.NewReader(strings.NewReader(all)))
-	for {
-		document, err := documents.Read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		var kind metav1.TypeMeta
-		if err = errors.Join(err, yaml.Unmarshal(document, &kind)); err != nil {
-			return nil, "", fmt.Errorf("reading %s: %w", folder, err)
-		}
-		if kind.Kind != "DaemonSet" {
-			rest.WriteString("---\n")
-			rest.Write(document)
-			continue
-		}
-		agents = &appsv1.DaemonSet{}
-		if err := yaml.UnmarshalStrict(document, agents); err != nil {
-			return nil, "", fmt.Errorf("reading the DaemonSet of %s: %w", folder, err)
-		}
-	}
-	if agents == nil {
-		return nil, "", fmt.Errorf("%s has no DaemonSet", folder)
-	}
-	return agents, rest.String(), nil
-}
+// chart is where it is.
+const chart = "../../charts/rebootd"
 
-// applyBase applies everything but the DaemonSet.
-func (w *world) applyBase(ctx context.Context) error {
-	_, rest, err := w.render(ctx, manifests)
-	if err != nil {
-		return err
-	}
-	_, err = w.kubectl(ctx, strings.NewReader(rest), "apply", "-f", "-")
-	return err
-}
-
-// deploy puts agents on nodes. They are as the manifests say but for the image, their name, where they run, and the
-// further arguments.
-func (w *world) deploy(ctx context.Context, folder, name string, nodes []string, args ...string) error {
-	agents, _, err := w.render(ctx, filepath.Join(manifests, folder))
-	if err != nil {
-		return err
-	}
-	agents.Name = name
-	agents.Spec.Selector.MatchLabels[sceneLabel] = name
-	template := &agents.Spec.Template
-	template.Labels[sceneLabel] = name
-	container := &template.Spec.Containers[0]
-	container.Image, container.ImagePullPolicy = w.image, corev1.PullNever
-	container.Args = append(container.Args, args...)
-	template.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
-		RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
-			NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{
+// values are the chart's for agents on these nodes.
+func (w *world) values(scene string, nodes []string, args []string) map[string]any {
+	repository, tag, _ := strings.Cut(w.image, ":")
+	return map[string]any{
+		"image":         map[string]any{"repository": repository, "tag": tag, "pullPolicy": corev1.PullNever},
+		"configuration": map[string]any{"lockGroup": scene},
+		"extraArgs":     args,
+		"podLabels":     map[string]string{sceneLabel: scene},
+		"affinity": map[string]any{"nodeAffinity": map[string]any{"requiredDuringSchedulingIgnoredDuringExecution": map[string]any{
+			"nodeSelectorTerms": []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{
 				{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: nodes},
 			}}},
-		},
-	}}
-	_, err = w.client.AppsV1().DaemonSets(namespace).Create(ctx, agents, metav1.CreateOptions{})
+		}}},
+		// Where its pod may be evicted by no other test.
+		"cleanup": map[string]any{"nodeSelector": map[string]string{corev1.LabelHostname: nodes[0]}},
+	}
+}
+
+// helm runs it for the release of a scene, which is in the namespace of its name.
+func (s *scene) helm(ctx context.Context, command string, args ...string) (string, error) {
+	return helm.Run(ctx, append([]string{command, s.name, "--namespace=" + s.name, "--kubeconfig=" + lab.Kubeconfig()}, args...)...)
+}
+
+// install puts agents on the scene's nodes, as the chart has them but for the values.
+func (s *scene) install(ctx context.Context, values map[string]any) error {
+	_, err := lab.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.name}}, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	file, err := s.valuesFile(values)
+	if err != nil {
+		return err
+	}
+	_, err = s.helm(ctx, "install", chart, "--values="+file)
 	return err
+}
+
+func (s *scene) valuesFile(values map[string]any) (string, error) {
+	text, err := yaml.Marshal(values)
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(s.dir, "values.yaml")
+	return file, os.WriteFile(file, text, 0o600)
 }
 
 // agentPod is the agent of a scene on a node. It is an error if there is none that runs and is ready.
 func (w *world) agentPod(ctx context.Context, scene, node string) (*corev1.Pod, error) {
-	pods, err := w.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{
+	pods, err := w.client.CoreV1().Pods(scene).List(ctx, metav1.ListOptions{
 		LabelSelector: sceneLabel + "=" + scene, FieldSelector: "spec.nodeName=" + node,
 	})
 	if err != nil {

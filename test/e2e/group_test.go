@@ -19,9 +19,9 @@ import (
 )
 
 // TestAllAtOnce: all nodes ask for a reboot at once. Each gets exactly one, they go one after another, the workload
-// never notices, and whoever looks sees what goes on. All is as the manifests set it.
+// never notices, and whoever looks sees what goes on. All is as the chart sets it.
 func TestAllAtOnce(t *testing.T) {
-	s := begin(t, machines, "")
+	s := begin(t, machines)
 	w := s.workload(3, 1, "")
 	least := w.leastAvailable()
 	before := map[string]string{}
@@ -87,7 +87,7 @@ func (s *scene) turns() []string {
 			}
 			return nil
 		})
-		out, err := lab.kubectl(s.t.Context(), nil, "get", "leases", "-n", namespace, "--no-headers")
+		out, err := lab.kubectl(s.t.Context(), nil, "get", "leases", "-n", s.name, "--no-headers")
 		if rows := strings.Fields(out); err != nil || len(rows) != 3 || rows[1] != now {
 			s.t.Errorf("while %s is out, kubectl get leases shows %q, %v", now, out, err)
 		}
@@ -140,7 +140,7 @@ func (s *scene) logs() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	out, err := lab.kubectl(s.t.Context(), nil, "logs", "-n", namespace, pod.Name)
+	out, err := lab.kubectl(s.t.Context(), nil, "logs", "-n", s.name, pod.Name)
 	if err != nil || !strings.Contains(out, string(plan.RebootSucceeded)) {
 		s.t.Errorf("kubectl logs of the agent on %s: %v\n%s", n.Name(), err, out)
 	}
@@ -150,7 +150,7 @@ func (s *scene) logs() {
 // the same, and the next node waits.
 func TestSlowToComeBack(t *testing.T) {
 	t.Parallel()
-	s := begin(t, 2, "", swift...)
+	s := begin(t, 2, swift...)
 	slow, next := s.nodes[0], s.nodes[1]
 	before, nextBefore := slow.bootID(), next.bootID()
 	if err := slow.NextBoot(40*time.Second, false); err != nil { // the control plane's patience ends after 20 s

@@ -14,13 +14,15 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// TestHeldBack: a window, a pause, a pod and an alert each hold a real node back, say so where `kubectl describe node` shows it, and let it go. It
-// runs alone, because a pause is for the whole cluster.
+// TestHeldBack: a window, a pause, a pod and an alert each hold a real node back, say so where `kubectl describe node` shows it, and let it go.
 func TestHeldBack(t *testing.T) {
+	t.Parallel()
 	alarm := newAlarm(t)
-	opens := time.Now().UTC().Add(3 * time.Minute).Truncate(time.Minute)
-	window := fmt.Sprintf("--window=%s %s-%s", strings.ToLower(opens.Format("Mon")), opens.Format("15:04"), opens.Add(time.Hour).Format("15:04"))
-	s := begin(t, 1, "", append([]string{window, "--prometheus-url=" + alarm.url, "--period=10s"}, swift...)...)
+	names := lab.pool.take(1, long[t.Name()])
+	opens := time.Now().UTC().Add(100 * time.Second).Truncate(time.Second) // by kured's flags, for a window of ours begins with a minute
+	s := beginOn(t, names, append([]string{
+		"--start-time=" + opens.Format(time.TimeOnly), "--end-time=" + opens.Add(time.Hour).Format(time.TimeOnly), "--prometheus-url=" + alarm.url, "--period=10s",
+	}, swift...)...)
 	n := s.nodes[0]
 	s.workload(1, 1, n.Name())
 	pod := s.workloadPod()
@@ -28,14 +30,14 @@ func TestHeldBack(t *testing.T) {
 	n.require()
 	n.described(plan.OutsideWindow, "the next one opens at "+opens.Format(time.RFC3339))
 
-	s.kubectl("create", "configmap", "-n", namespace, "rebootd-control", "--from-literal=paused=true", "--from-literal=reason=black friday")
+	s.kubectl("create", "configmap", "-n", s.name, "rebootd-control", "--from-literal=paused=true", "--from-literal=reason=black friday")
 	s.later(func(ctx context.Context) error {
-		_, err := lab.kubectl(ctx, nil, "delete", "configmap", "-n", namespace, "rebootd-control", "--ignore-not-found")
+		_, err := lab.kubectl(ctx, nil, "delete", "configmap", "-n", s.name, "rebootd-control", "--ignore-not-found")
 		return err
 	})
-	n.described(plan.Paused, "black friday", "kubectl delete configmap -n "+namespace+" rebootd-control")
+	n.described(plan.Paused, "black friday", "kubectl delete configmap -n "+s.name+" rebootd-control")
 	s.kubectl("annotate", "pod", "-n", "default", pod, "rebootd.io/hold=rebalancing")
-	s.kubectl("delete", "configmap", "-n", namespace, "rebootd-control")
+	s.kubectl("delete", "configmap", "-n", s.name, "rebootd-control")
 	if time.Now().Before(opens.Add(-10 * time.Second)) {
 		n.described(plan.OutsideWindow)
 	}

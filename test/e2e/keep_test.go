@@ -29,9 +29,9 @@ func (s *scene) keep() {
 	for name, args := range map[string]string{
 		"nodes.yaml":       "get nodes -o yaml",
 		"nodes.txt":        "describe nodes",
-		"leases.yaml":      "get leases -n " + namespace + " -o yaml",
+		"leases.yaml":      "get leases -n " + s.name + " -o yaml",
 		"pods.txt":         "get pods -A -o wide",
-		"agents.yaml":      "get pods -n " + namespace + " -o yaml",
+		"agents.yaml":      "get pods -n " + s.name + " -o yaml",
 		"events.txt":       "get events -A --sort-by=.lastTimestamp",
 		"disruptions.yaml": "get poddisruptionbudgets -A -o yaml",
 	} {
@@ -44,7 +44,7 @@ func (s *scene) keep() {
 	for _, n := range s.nodes {
 		write(n.Name()+"-console.txt", tail(n.ConsolePath(), 200))
 		// From the machine itself: of every agent that ran there, even when the API server is down.
-		result, err := n.Exec(ctx, "tail -n 500 /var/log/pods/"+namespace+"_*/*/*.log; journalctl -b -n 300 -u kubelet -u containerd -u lab-setup --no-pager")
+		result, err := n.Exec(ctx, "tail -n 500 /var/log/pods/"+s.name+"_*/*/*.log; journalctl -b -n 300 -u kubelet -u containerd -u lab-setup --no-pager")
 		write(n.Name()+"-logs.txt", result.Stdout+result.Stderr+fmt.Sprintln(err))
 	}
 	s.t.Logf("what could tell why is in %s; the nodes:\n%s", dir, story(s.story()))

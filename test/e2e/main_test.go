@@ -94,9 +94,6 @@ func (w *world) prepare(ctx context.Context, dir string) error {
 	watching, stop := context.WithCancel(context.Background())
 	w.stop = stop
 	w.seen = observe(watching, w.client.CoreV1().Nodes())
-	if err := w.applyBase(ctx); err != nil {
-		return err
-	}
 	tar := filepath.Join(dir, "rebootd.tar")
 	if w.image, err = buildImage(ctx, tar); err != nil {
 		return fmt.Errorf("building the agent's image: %w", err)

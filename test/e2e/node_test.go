@@ -205,7 +205,7 @@ func (w *world) leases(ctx context.Context, group string) ([]coordinationv1.Leas
 	if group != "" {
 		selector += "=" + group
 	}
-	list, err := w.client.CoordinationV1().Leases(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	list, err := w.client.CoordinationV1().Leases(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 // TestOnlyNode: a cluster of one node. Nothing that runs on it can run elsewhere meanwhile, and nobody else could take
 // its turn. It is rebooted all the same, and everything runs again.
 func TestOnlyNode(t *testing.T) {
-	s := begin(t, machines, "", swift...)
+	s := begin(t, machines, swift...)
 	n := s.nodes[0]
 	s.remove(s.nodes[1:])
 	w := s.workload(2, 2, "")

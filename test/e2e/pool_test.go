@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 )
@@ -12,7 +13,14 @@ type pool struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	free    []string
-	waiting []int // how many machines each of those who wait wants
+	waiting []*want
+}
+
+// want is what one who waits wants: so many machines, for that long.
+type want struct{ machines, seconds int }
+
+func (w *want) compare(other *want) int {
+	return cmp.Or(cmp.Compare(w.machines, other.machines), cmp.Compare(w.seconds, other.seconds))
 }
 
 func newPool(names []string) *pool {
@@ -21,16 +29,17 @@ func newPool(names []string) *pool {
 	return p
 }
 
-// take waits for n machines that no other test uses. Who wants more goes first, or would wait for ever.
-func (p *pool) take(n int) []string {
+// take waits for n machines that no other test uses. Who wants more goes first, or would wait for ever; then who wants them for longer, so
+// that all come to an end together.
+func (p *pool) take(n, seconds int) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.waiting = append(p.waiting, n)
-	for len(p.free) < n || slices.Max(p.waiting) > n {
+	me := &want{n, seconds}
+	p.waiting = append(p.waiting, me)
+	for len(p.free) < n || slices.MaxFunc(p.waiting, (*want).compare) != me {
 		p.changed.Wait()
 	}
-	i := slices.Index(p.waiting, n)
-	p.waiting = slices.Delete(p.waiting, i, i+1)
+	p.waiting = slices.DeleteFunc(p.waiting, func(other *want) bool { return other == me })
 	taken := slices.Clone(p.free[:n])
 	p.free = slices.Delete(p.free, 0, n)
 	p.changed.Broadcast()

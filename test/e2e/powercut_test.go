@@ -16,7 +16,7 @@ import (
 // reboot, when it is back in service and still holds its slot.
 func TestPowerCutOnTheWayBack(t *testing.T) {
 	t.Parallel()
-	s := begin(t, 1, "", "--steady-time=10s", "--settle-time=30s")
+	s := begin(t, 1, "--steady-time=10s", "--settle-time=30s")
 	n := s.nodes[0]
 	before := n.reboots()
 	for i, phase := range []plan.Phase{plan.Recovering, plan.Settle} {
@@ -31,7 +31,7 @@ func TestPowerCutOnTheWayBack(t *testing.T) {
 // reboot any more when it is back, so it takes none.
 func TestPowerCutBeforeTheCordon(t *testing.T) {
 	t.Parallel()
-	s := begin(t, 1, "", append(swift, "--drain-delay=1m")...)
+	s := begin(t, 1, append(swift, "--drain-delay=1m")...)
 	n := s.nodes[0]
 	before := n.reboots()
 	n.require()

@@ -24,18 +24,28 @@ const (
 // scene is a test's share of the cluster: some nodes, and agents on them that have a lock group to themselves.
 type scene struct {
 	t     *testing.T
-	name  string // of DaemonSet and lock group
+	name  string // of the release, its namespace and its lock group
+	dir   string // for files
 	nodes []*node
 	mark  int // where the observer was when it began
 	undo  []func(context.Context) error
 }
 
-// begin takes nodes and deploys agents on them, from a folder below manifests/. The arguments are further ones
-// for the agents. Nothing must be left on the nodes from before.
-func begin(t *testing.T, nodes int, folder string, args ...string) *scene {
+// begin takes nodes and installs agents on them. The arguments are flags of theirs. Nothing must be left on the nodes from before.
+func begin(t *testing.T, nodes int, args ...string) *scene {
 	t.Helper()
-	s := &scene{t: t, name: strings.ToLower(strings.TrimPrefix(t.Name(), "Test"))}
-	names := lab.pool.take(nodes)
+	return beginOn(t, lab.pool.take(nodes, long[t.Name()]), args...)
+}
+
+// long has how many seconds tests take about, if that is long.
+var long = map[string]int{ //nolint:gochecknoglobals // a constant
+	"TestHelm": 200, "TestPowerCutOnTheWayBack": 190, "TestHeldBack": 170, "TestNotReadyAfterReboot": 160, "TestNodeDeleted": 100,
+}
+
+// beginOn is begin on nodes that were taken already.
+func beginOn(t *testing.T, names []string, args ...string) *scene {
+	t.Helper()
+	s := &scene{t: t, name: strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), dir: t.TempDir()}
 	for _, name := range names {
 		m, err := lab.Machines.Machine(name)
 		if err != nil {
@@ -53,22 +63,29 @@ func begin(t *testing.T, nodes int, folder string, args ...string) *scene {
 		t.Fatalf("an earlier test left the cluster unsettled: %v", left)
 	}
 	s.mark = lab.seen.mark()
-	args = append([]string{"--lock-group=" + s.name}, args...)
-	if err := lab.deploy(t.Context(), folder, s.name, names, args...); err != nil {
-		t.Fatalf("deploying the agents: %v", err)
+	if err := s.install(t.Context(), lab.values(s.name, names, args)); err != nil {
+		t.Fatalf("installing the agents: %v", err)
 	}
 	s.later(func(ctx context.Context) error {
-		return lab.client.AppsV1().DaemonSets(namespace).Delete(ctx, s.name, metav1.DeleteOptions{})
+		// Without the clean-up, which would bring into service what a failed agent left out of it.
+		_, err := s.helm(ctx, "uninstall", "--no-hooks", "--ignore-not-found")
+		return err
 	})
+	s.agentsReady()
+	t.Logf("the agents on %v are ready", names)
+	return s
+}
+
+// agentsReady waits until there are agents, and they have looked at their nodes.
+func (s *scene) agentsReady() {
+	s.t.Helper()
 	for _, n := range s.nodes {
-		eventually(t, 2*time.Minute, "the agent is ready", func(ctx context.Context) error {
+		eventually(s.t, 2*time.Minute, "the agent is ready", func(ctx context.Context) error {
 			_, err := lab.agentPod(ctx, s.name, n.Name())
 			return err
 		})
 		n.reaches(plan.Idle, quick)
 	}
-	t.Logf("the agents on %v are ready", names)
-	return s
 }
 
 // later has something undone when the scene ends; the last goes first.

@@ -20,34 +20,11 @@ import (
 // swift are arguments that only save time.
 var swift = []string{"--steady-time=3s"}
 
-// TestSignal: the variant without a privileged container, which has no capability but CAP_KILL, reboots too.
-func TestSignal(t *testing.T) {
-	t.Parallel()
-	s := begin(t, 1, "signal", swift...)
-	n := s.nodes[0]
-	pod, err := lab.agentPod(t.Context(), s.name, n.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if sc := pod.Spec.Containers[0].SecurityContext; sc.Privileged != nil && *sc.Privileged {
-		t.Error("the container is privileged")
-	}
-	const onlyKill = "0000000000000020"
-	if caps := n.run("sed -n s/^CapBnd:.//p /proc/$(pgrep -x rebootd)/status"); caps != onlyKill {
-		t.Errorf("the agent may have the capabilities %s, want %s", caps, onlyKill)
-	}
-	before := n.bootID()
-	n.require()
-	if last := n.rebootedOnce(before); !last.Ours || !last.Cleared {
-		t.Errorf("the history has %+v", last)
-	}
-}
-
 // TestAgentDiesInDrain: neither a crash of the agent nor the end of its pod is taken for a reboot. The drain goes on
 // where it was.
 func TestAgentDiesInDrain(t *testing.T) {
 	t.Parallel()
-	s := begin(t, 1, "", swift...)
+	s := begin(t, 1, swift...)
 	n := s.nodes[0]
 	w := s.workload(1, 0, n.Name())
 	before := n.bootID()
@@ -67,7 +44,7 @@ func TestAgentDiesInDrain(t *testing.T) {
 			pod, err = lab.agentPod(ctx, s.name, n.Name())
 			return err
 		})
-		if err := lab.client.CoreV1().Pods(namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err != nil {
+		if err := lab.client.CoreV1().Pods(s.name).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -87,26 +64,18 @@ func TestAgentDiesInDrain(t *testing.T) {
 	}
 }
 
-// replaced does something that ends the agent, and waits until another one says the same as before.
+// replaced is anotherAgent in a drain that a budget holds up.
 func (n *node) replaced(end func()) {
 	n.t.Helper()
-	old := n.now().Annotations[agentAnnotation]
-	end()
-	seen := n.eventually(quick, "has another agent", func(seen *corev1.Node) error {
-		if now := seen.Annotations[agentAnnotation]; now == "" || now == old {
-			return fmt.Errorf("its agent is %q, as before", now)
-		}
-		return nil
-	})
+	n.anotherAgent(end)
 	n.says(plan.BlockedByPDB)
-	n.t.Logf("%s: agent %s follows %s", n.Name(), seen.Annotations[agentAnnotation], old)
 }
 
 // TestPowerCutInDrain: the power fails in mid-drain. That is a reboot too, though not ours: the node comes back into
 // service, and isn't rebooted again.
 func TestPowerCutInDrain(t *testing.T) {
 	t.Parallel()
-	s := begin(t, 1, "", swift...)
+	s := begin(t, 1, swift...)
 	n := s.nodes[0]
 	s.workload(1, 0, n.Name())
 	before := n.bootID()
@@ -121,7 +90,7 @@ func TestPowerCutInDrain(t *testing.T) {
 // TestPowerCutInReboot: the power fails just when the reboot command was given.
 func TestPowerCutInReboot(t *testing.T) {
 	t.Parallel()
-	s := begin(t, 1, "", swift...)
+	s := begin(t, 1, swift...)
 	n := s.nodes[0]
 	before := n.bootID()
 	n.require()
@@ -148,7 +117,7 @@ func (n *node) powerFails() {
 // TestAdminsCordon: a node that a person had cordoned is rebooted, and stays cordoned.
 func TestAdminsCordon(t *testing.T) {
 	t.Parallel()
-	s := begin(t, 1, "", swift...)
+	s := begin(t, 1, swift...)
 	n := s.nodes[0]
 	before := n.bootID()
 	n.cordon(true)
@@ -170,7 +139,7 @@ func TestAdminsCordon(t *testing.T) {
 // as a Node of which nothing is known.
 func TestNodeDeleted(t *testing.T) {
 	t.Parallel()
-	s := begin(t, 1, "", swift...)
+	s := begin(t, 1, swift...)
 	n := s.nodes[0]
 	before := n.bootID()
 	if err := n.NextBoot(15*time.Second, false); err != nil {

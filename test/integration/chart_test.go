@@ -27,7 +27,7 @@ func TestAPIServerTakesTheChart(t *testing.T) {
 			f.takes(t, ns, string(text))
 		})
 	}
-	for _, folder := range []string{"base", "signal", "delete-pods", "kured-interlock", "policy", ""} {
+	for _, folder := range []string{"base", "signal", "delete-pods", "kured-interlock", "policy", "cleanup", ""} {
 		t.Run("manifests "+folder, func(t *testing.T) {
 			t.Parallel()
 			f.takes(t, ns, f.kubectl(t, "kustomize", filepath.Join("../../manifests", folder)))
@@ -43,7 +43,7 @@ func (f *fleet) takes(t *testing.T, namespace, text string) {
 		if strings.Contains(document, "monitoring.coreos.com") || strings.Contains(document, "kind: Notes") {
 			continue
 		}
-		for _, other := range []string{"rebootd", "monitoring"} {
+		for _, other := range []string{"rebootd", "monitoring", "slots", "kured"} {
 			document = strings.ReplaceAll(document+"\n", "\n  namespace: "+other+"\n", "\n  namespace: "+namespace+"\n")
 		}
 		// Other tests have objects of these names.

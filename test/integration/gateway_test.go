@@ -183,5 +183,8 @@ func parseCall(r *http.Request) call {
 	default:
 		c.verb = "list"
 	}
+	if name, one := strings.CutPrefix(r.URL.Query().Get("fieldSelector"), "metadata.name="); one {
+		c.name = name // as RBAC sees it
+	}
 	return c
 }

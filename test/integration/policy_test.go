@@ -22,6 +22,12 @@ import (
 // installed is the chart as a release with the namespace's name, for the machines of that namespace.
 func (f *fleet) installed(t *testing.T, namespace string, args ...string) {
 	t.Helper()
+	f.released(t, namespace, namespace, namespace, args...)
+}
+
+// released is the chart as a release, for the machines of a group. What kwok makes of a job is no clean-up, so there is none.
+func (f *fleet) released(t *testing.T, namespace, release, group string, args ...string) {
+	t.Helper()
 	run := func(ctx context.Context, args ...string) {
 		t.Helper()
 		if _, err := helm.Run(ctx, append(args, "--namespace="+namespace, "--kubeconfig="+f.Kubeconfig())...); err != nil {
@@ -29,9 +35,9 @@ func (f *fleet) installed(t *testing.T, namespace string, args ...string) {
 		}
 	}
 	label := strings.ReplaceAll(groupLabel, ".", `\.`)
-	run(t.Context(), append([]string{"install", namespace, "../../charts/rebootd", "--set=nodeSelector." + label + "=" + namespace,
-		`--set=nodeSelector.kubernetes\.io/os=null`}, args...)...)
-	t.Cleanup(func() { run(context.Background(), "uninstall", namespace, "--wait") })
+	run(t.Context(), append([]string{"install", release, "../../charts/rebootd", "--set=nodeSelector." + label + "=" + group,
+		`--set=nodeSelector.kubernetes\.io/os=null`, "--set=cleanup.enabled=false"}, args...)...)
+	t.Cleanup(func() { run(context.Background(), "uninstall", release, "--wait") })
 }
 
 // token authenticates as the agent in this pod; without one, as nobody in particular.

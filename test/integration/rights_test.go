@@ -1,12 +1,16 @@
 package integration
 
 import (
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/rebootd/rebootd/pkg/plan"
 )
@@ -82,7 +86,7 @@ func TestNoRights(t *testing.T) {
 	}
 }
 
-// The rights that the manifests give are enough for all there is to do, and the admission plugin that guards
+// The rights that the manifests give are enough for all there is to do, none of them is more than that needs, and the admission plugin that guards
 // ownerReferences doesn't mind the slots'.
 func TestManifestsRightsAreEnough(t *testing.T) {
 	t.Parallel()
@@ -95,6 +99,7 @@ func TestManifestsRightsAreEnough(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, next := f.machine(t, ns, "rights"), f.machine(t, ns, "heir")
+	before := f.fails(t, ns, config)
 	o := observe(t, 1, m, next)
 	m.app("web")
 	m.daemon("daemon")
@@ -107,11 +112,18 @@ func TestManifestsRightsAreEnough(t *testing.T) {
 	f.kubectl(t, "create", "configmap", "-n", ns, "rebootd-control", "--from-literal=paused=true")
 	onlyReadsThePause(t, f, ns)
 	var plugs []*plug
+	gateways := []*gateway{before}
 	for _, each := range []*machine{m, next} {
 		g := f.gateway(t, config)
+		gateways = append(gateways, g)
 		each.require()
 		plugs = append(plugs, each.power(func() *process { return each.agent(g.flag()) }))
 		if each == m {
+			m.says(plan.Paused)
+			f.kubectl(t, "delete", "configmap", "-n", ns, "rebootd-control")
+			m.says(plan.BlockedByPod, busy)
+			// Once more the same, which is no new Event but one that is counted.
+			f.kubectl(t, "create", "configmap", "-n", ns, "rebootd-control", "--from-literal=paused=true")
 			m.says(plan.Paused)
 			f.kubectl(t, "delete", "configmap", "-n", ns, "rebootd-control")
 			m.says(plan.BlockedByPod, busy)
@@ -134,6 +146,35 @@ func TestManifestsRightsAreEnough(t *testing.T) {
 	if most, _ := o.seen(); most != 1 {
 		t.Errorf("%d were out at once", most)
 	}
+	var calls []call
+	for _, g := range gateways {
+		calls = append(calls, g.passed()...)
+	}
+	roles, err := os.ReadFile("../../manifests/base/rbac.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	allUsed(t, string(roles), calls)
+}
+
+// fails has a node that is counted as failed, and comes back later.
+func (f *fleet) fails(t *testing.T, namespace string, as *rest.Config) *gateway {
+	t.Helper()
+	m := f.machine(t, namespace, "fails")
+	g := f.gateway(t, as)
+	m.require()
+	a := m.agent(g.flag(), "--reboot-timeout=1s")
+	until(t, "the failure is counted", func() bool {
+		_, err := f.client.CoreV1().ConfigMaps(namespace).Get(t.Context(), "rebootd-circuit", metav1.GetOptions{})
+		time.Sleep(50 * time.Millisecond)
+		return err == nil
+	})
+	m.reboot(a)
+	b := m.agent(g.flag())
+	m.eventually("is back", func(n *corev1.Node) bool { return !n.Spec.Unschedulable && m.phase() == plan.Idle })
+	until(t, m.name+": slot freed", func() bool { return !m.holds() })
+	b.stop()
+	return g
 }
 
 // onlyReadsThePause checks that an agent can see the ConfigMap that people pause with, can't change it, and sees no other.

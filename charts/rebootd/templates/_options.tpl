@@ -150,7 +150,23 @@ The agent's arguments, as JSON: {"args": […]}. Every option that is set is one
     {{- end -}}
   {{- end -}}
 {{- end -}}
+{{- range $file := (include "rebootd.files" $root | fromJson).files -}}
+  {{- $args = append $args (printf "--%s=%s/%s" $file.flag $file.folder $file.from.key) -}}
+{{- end -}}
 {{- dict "args" $args | toJson -}}
+{{- end -}}
+
+{{/* The options whose value is a file that comes from a Secret, as JSON: {"files": [{"flag", "volume", "folder", "from"}, …]}. */}}
+{{- define "rebootd.files" -}}
+{{- $known := include "rebootd.known" . | fromYaml -}}
+{{- $files := list -}}
+{{- range $key, $from := .Values.configurationFromSecret -}}
+  {{- $option := get $known.options $key -}}
+  {{- if $option.file -}}
+    {{- $files = append $files (dict "flag" $option.flag "volume" (printf "secret-%s" $option.flag) "folder" (printf "/etc/rebootd/%s" $option.flag) "from" $from) -}}
+  {{- end -}}
+{{- end -}}
+{{- dict "files" $files | toJson -}}
 {{- end -}}
 
 {{/* The secret options of a pool that stand in the values, as JSON: variable to value. */}}

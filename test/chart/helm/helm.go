@@ -51,21 +51,27 @@ func Binary(ctx context.Context) (string, error) {
 
 // Run runs it, away from the user's own settings. What it warns of is an error.
 func Run(ctx context.Context, args ...string) (string, error) {
+	out, problems, err := Outputs(ctx, args...)
+	if err == nil && problems != "" {
+		err = fmt.Errorf("helm %s warns:\n%s", args[0], problems)
+	}
+	return out, err
+}
+
+// Outputs is Run for a command that also says there what its hooks said.
+func Outputs(ctx context.Context, args ...string) (out, problems string, err error) {
 	path, err := Binary(ctx)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	var out, problems bytes.Buffer
+	var stdout, stderr bytes.Buffer
 	command := exec.CommandContext(ctx, path, args...)
 	command.Env = append(os.Environ(), "HELM_CACHE_HOME="+os.TempDir(), "HELM_CONFIG_HOME="+os.TempDir(), "HELM_DATA_HOME="+os.TempDir(), "KUBECONFIG=/dev/null")
-	command.Stdout, command.Stderr = &out, &problems
+	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {
-		return out.String(), fmt.Errorf("helm %s: %w\n%s", args[0], err, problems.String())
+		return stdout.String(), stderr.String(), fmt.Errorf("helm %s: %w\n%s", args[0], err, stderr.String())
 	}
-	if problems.Len() > 0 {
-		return out.String(), fmt.Errorf("helm %s warns:\n%s", args[0], problems.String())
-	}
-	return out.String(), nil
+	return stdout.String(), stderr.String(), nil
 }
 
 // KubeVersion is for rendering without a cluster; helm built from source knows none.
