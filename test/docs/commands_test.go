@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -79,6 +80,8 @@ func TestWrongCommands(t *testing.T) {
 		"kubectl create configmap x --from-litera=": k.check,
 		"rebootd --windo=sat":                       agent,
 		"rebootd --window=someday":                  agent,
+		"rebootd windows --windo=sat":               agent,
+		"rebootd cleanup --no":                      agent,
 	} {
 		if err := ask(strings.Fields(line)[1:]); err == nil {
 			t.Errorf("%s: nothing is said to be wrong", line)
@@ -136,10 +139,21 @@ func golang(words []string) error {
 	return fmt.Errorf("there is no test %s in %v", run, dirs)
 }
 
-// agent checks the flags of rebootd.
+// agent checks the flags of rebootd and of its commands.
 func agent(words []string) error {
-	words = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "..." || w == page.Unknown || w == "windows" })
-	_, err := config.Parse(append(words, "--node-name=n"), nil, io.Discard)
+	words = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "..." || w == page.Unknown })
+	var err error
+	switch {
+	case len(words) > 0 && words[0] == "windows":
+		_, err = config.ParseWindows(words[1:], nil, io.Discard)
+	case len(words) > 0 && words[0] == "cleanup":
+		_, err = config.ParseCleanup(words[1:], nil, io.Discard)
+	default:
+		_, err = config.Parse(append(words, "--node-name=n"), nil, io.Discard)
+	}
+	if errors.Is(err, config.ErrHelp) {
+		return nil
+	}
 	return err
 }
 
@@ -247,7 +261,11 @@ func argsOf(rendered string) error {
 		if ds.Kind != "DaemonSet" {
 			continue
 		}
-		if _, err := config.Parse(append(ds.Spec.Template.Spec.Containers[0].Args, "--node-name=n"), nil, io.Discard); err != nil {
+		// Files from Secrets are there only where the agent runs.
+		args := slices.DeleteFunc(ds.Spec.Template.Spec.Containers[0].Args, func(a string) bool {
+			return strings.Contains(a, "=/etc/rebootd/")
+		})
+		if _, err := config.Parse(append(args, "--node-name=n"), nil, io.Discard); err != nil {
 			return err
 		}
 	}
