@@ -2,6 +2,7 @@ package show
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -102,6 +103,31 @@ func TestLiveInATerminal(t *testing.T) {
 	l.End()
 	if !strings.HasSuffix(b.String(), showCursor) {
 		t.Error("the cursor stays hidden")
+	}
+}
+
+// A terminal that is too narrow for the summary shows all of it all the same.
+func TestLiveKeepsTheSummary(t *testing.T) {
+	v := aStatus("Idle", "Idle", "Idle")
+	v.Summary.Text = "3 of 40 done, 1 out, 36 waiting; about 3h left."
+	for _, tt := range []struct {
+		width, height int
+		want          string
+	}{
+		{25, 24, "node-c Idle\n\n[####>>>>>.........]  25%\n3 of 40 done, 1 out, 36\nwaiting; about 3h left."},
+		{25, 7, "NODE STATE\nnode-a Idle\n… 3 more lines\n[####>>>>>.........]  25%\n3 of 40 done, 1 out, 36\nwaiting; about 3h left."},
+		{25, 4, "… 5 more lines\n[####>>>>>.........]  25%\n3 of 40 done, 1 out, 36"},
+	} {
+		var b bytes.Buffer
+		l := Live{W: &b}
+		if err := l.Show(v, Style{Width: tt.width, Height: tt.height}); err != nil {
+			t.Fatal(err)
+		}
+		_, shown, _ := strings.Cut(strings.ReplaceAll(b.String(), clearLine, ""), home)
+		shown = regexp.MustCompile(` {2,}(\S+) .*`).ReplaceAllString(strings.TrimSuffix(shown, "\n"+clearBelow), " $1")
+		if !strings.HasSuffix(shown, tt.want) || strings.Count(shown, "\n") >= tt.height {
+			t.Errorf("%d by %d:\n%s", tt.width, tt.height, shown)
+		}
 	}
 }
 
