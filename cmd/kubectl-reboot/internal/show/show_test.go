@@ -25,6 +25,11 @@ func TestFit(t *testing.T) {
 		{[]int{5, 50, 50}, 20, []int{5, 12}},
 		{[]int{50}, 20, []int{20}},
 		{[]int{50, 9}, 3, []int{3}},
+		{[]int{60, 9, 5, 14, 4, 30}, 80, []int{43, 9, 5, 14}},
+		{[]int{60, 9, 5, 14, 4, 30}, 94, []int{57, 9, 5, 14}},
+		{[]int{60, 9, 5, 14, 4, 30}, 53, []int{16, 9, 5, 14}},
+		{[]int{60, 9, 5, 14, 4, 30}, 52, []int{52}},
+		{[]int{4, 60, 9, 20, 14}, 60, []int{4, 18, 9, 20}},
 	} {
 		if got := fit(slices.Clone(tt.widths), tt.terminal); !slices.Equal(got, tt.want) {
 			t.Errorf("%v in %d: %v, want %v", tt.widths, tt.terminal, got, tt.want)
