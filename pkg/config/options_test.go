@@ -335,6 +335,7 @@ func TestRefused(t *testing.T) {
 		{"--frobnicate", "--frobnicate: there is no such flag"},
 		{"--", "--: there is no such flag"},
 		{"stray", `"stray": only flags are allowed`},
+		{"slack://hook:SECRET@webhook", `"slack://***": only flags are allowed`},
 	} {
 		t.Run(tt.arg, func(t *testing.T) {
 			_, err := Parse(withBaseline(tt.arg), nil, io.Discard)

@@ -109,7 +109,7 @@ func (p *parser) scan(args []string) error {
 			return ErrVersion
 		}
 		if !strings.HasPrefix(arg, "-") {
-			p.complain("", "%q: only flags are allowed", arg)
+			p.complain("", "%q: only flags are allowed", maskStray(arg))
 			continue
 		}
 		flag, val, hasValue := strings.Cut(arg, "=")
@@ -135,6 +135,14 @@ func (p *parser) scan(args []string) error {
 		p.given[flag] = append(p.given[flag], val)
 	}
 	return nil
+}
+
+// maskStray shows of a URL no more than its scheme: it may be a second value after a flag that takes one, and hold a secret.
+func maskStray(arg string) string {
+	if scheme, _, ok := strings.Cut(arg, "://"); ok {
+		return scheme + "://***"
+	}
+	return arg
 }
 
 // environment sorts environ into given and warnings.
