@@ -105,6 +105,27 @@ func TestNamespaceIsFound(t *testing.T) {
 	s.expect(t, "status -o json", 0, `"namespace": "rebootd"`)
 }
 
+// Who may not look for the agents is told that their namespace is a guess: in a wrong one, everything seems to be well.
+func TestNamespaceIsGuessed(t *testing.T) {
+	s := newShell(idleFleet())
+	s.kube.PrependReactor("list", "daemonsets", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "daemonsets"}, "",
+			errors.New(`User "u" cannot list resource "daemonsets" in API group "apps" at the cluster scope`))
+	})
+	const guess = "Warning: you may not list daemonsets.apps in all namespaces, so the agents are taken to be in namespace rebootd; if they are in another: --namespace\n"
+	for _, command := range []string{"status", "circuit", "resume", "pause", "history"} {
+		s.expect(t, command, 0, guess)
+	}
+	s.expect(t, "__complete release x", 0)
+	if strings.Contains(s.out.String(), "namespace rebootd") {
+		t.Errorf("a completion warns: %s", &s.out)
+	}
+	s.expect(t, "status -n rebootd", 0)
+	if strings.Contains(s.out.String(), "Warning") {
+		t.Errorf("the namespace was said: %s", &s.out)
+	}
+}
+
 func TestOutputForMachines(t *testing.T) {
 	s := newShell(midRoll())
 	s.expect(t, "status -o json", 0)

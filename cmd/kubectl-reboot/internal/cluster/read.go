@@ -37,6 +37,10 @@ type Client struct {
 	// Namespace is the agents'; empty: it is looked for.
 	Namespace string
 	Now       func() time.Time
+	// Warn, if not nil, is told what the user should know besides the answer.
+	Warn func(format string, args ...any)
+
+	guessed bool
 }
 
 // ForbiddenError is a right that the user doesn't have.
@@ -83,6 +87,7 @@ func (c *Client) Read(ctx context.Context, events bool) (view.Facts, error) {
 		return f, err
 	}
 	if everywhere != nil {
+		c.guesses(everywhere)
 		f.Unread = append(f.Unread, view.Unread{What: view.OtherKured, Why: everywhere.Error()})
 		if sets, err = c.daemonSets(ctx, f.Namespace); err != nil {
 			f.Unread = append(f.Unread, view.Unread{What: view.Agents, Why: err.Error()})
@@ -147,7 +152,18 @@ func (c *Client) FindNamespace(ctx context.Context) (string, error) {
 	if err != nil && ctx.Err() != nil {
 		return "", err
 	}
+	if err != nil {
+		c.guesses(err)
+	}
 	return c.namespace(sets) // where they may not be listed, it is the default
+}
+
+// guesses says, once, that the namespace is a guess: in a wrong one nothing is paused, no circuit is open and no slot is held.
+func (c *Client) guesses(why error) {
+	if c.Namespace == "" && c.Warn != nil && !c.guessed {
+		c.Warn("%v, so the agents are taken to be in namespace %s; if they are in another: --namespace", why, defaultNamespace)
+	}
+	c.guessed = true
 }
 
 func (c *Client) daemonSets(ctx context.Context, namespace string) ([]appsv1.DaemonSet, error) {
