@@ -94,7 +94,7 @@ func (c *Client) Read(ctx context.Context, events bool) (view.Facts, error) {
 		}
 	}
 	for i := range sets {
-		if d := &sets[i]; d.Labels[appLabel] == app && d.Namespace == f.Namespace {
+		if d := &sets[i]; isRebootd(d) && d.Namespace == f.Namespace {
 			f.Agents = append(f.Agents, *d)
 		} else if isKured(d) && f.Kured == nil {
 			f.Kured = d
@@ -118,6 +118,12 @@ func (c *Client) Read(ctx context.Context, events bool) (view.Facts, error) {
 	return f, nodesErr
 }
 
+// isRebootd goes by the container too: the chart's nameOverride changes the label.
+func isRebootd(d *appsv1.DaemonSet) bool {
+	return d.Labels[appLabel] == app ||
+		slices.ContainsFunc(d.Spec.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == app })
+}
+
 func isKured(d *appsv1.DaemonSet) bool {
 	_, locked := d.Annotations["weave.works/kured-node-lock"]
 	return locked || d.Name == "kured" || d.Labels[appLabel] == "kured"
@@ -130,7 +136,7 @@ func (c *Client) namespace(sets []appsv1.DaemonSet) (string, error) {
 	}
 	var found []string
 	for _, d := range sets {
-		if d.Labels[appLabel] == app && !slices.Contains(found, d.Namespace) {
+		if isRebootd(&d) && !slices.Contains(found, d.Namespace) {
 			found = append(found, d.Namespace)
 		}
 	}
@@ -237,15 +243,32 @@ func (r *reader) leases() error {
 }
 
 func (r *reader) pods() error {
-	return pages(func(o metav1.ListOptions) (string, error) {
-		o.LabelSelector = appLabel + "=" + app
-		list, err := r.Kube.CoreV1().Pods(r.f.Namespace).List(r.ctx, o)
-		if err != nil {
-			return "", explain(err, "list", "pods", inNamespace(r.f.Namespace))
+	for _, selector := range r.podSelectors() {
+		if err := pages(func(o metav1.ListOptions) (string, error) {
+			o.LabelSelector = selector
+			list, err := r.Kube.CoreV1().Pods(r.f.Namespace).List(r.ctx, o)
+			if err != nil {
+				return "", explain(err, "list", "pods", inNamespace(r.f.Namespace))
+			}
+			r.f.Pods = append(r.f.Pods, list.Items...)
+			return list.Continue, nil
+		}); err != nil {
+			return err
 		}
-		r.f.Pods = append(r.f.Pods, list.Items...)
-		return list.Continue, nil
-	})
+	}
+	return nil
+}
+
+// podSelectors are those of the agents' pods: the usual one, and those of DaemonSets whose pods it doesn't match.
+func (r *reader) podSelectors() []string {
+	all := []string{appLabel + "=" + app}
+	for i := range r.f.Agents {
+		d := &r.f.Agents[i]
+		if s := metav1.FormatLabelSelector(d.Spec.Selector); d.Spec.Selector != nil && d.Spec.Template.Labels[appLabel] != app && !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 func (r *reader) configMap(name string, to **corev1.ConfigMap) error {
