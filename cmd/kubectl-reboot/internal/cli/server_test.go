@@ -147,12 +147,12 @@ func TestNamespaceIsGuessed(t *testing.T) {
 		s.expect(t, command, 0, guess)
 	}
 	s.expect(t, "__complete release x", 0)
-	if strings.Contains(s.out.String(), "namespace rebootd") {
-		t.Errorf("a completion warns: %s", &s.out)
+	if strings.Contains(s.err.String(), "namespace rebootd") {
+		t.Errorf("a completion warns: %s", &s.err)
 	}
 	s.expect(t, "status -n rebootd", 0)
-	if strings.Contains(s.out.String(), "Warning") {
-		t.Errorf("the namespace was said: %s", &s.out)
+	if strings.Contains(s.err.String(), "Warning") {
+		t.Errorf("the namespace was said: %s", &s.err)
 	}
 }
 
