@@ -116,6 +116,9 @@ func (p *parser) scan(args []string) error {
 		o, known := p.known[flag]
 		takesNext := !hasValue && len(args) > 0
 		switch {
+		case strings.ContainsAny(flag, " \t\n"): // what is behind the blank may be a secret
+			p.complain("", "%[1]s …: a flag and its value are two arguments, or one with = between them, as in %[1]s=value", strings.Fields(flag)[0])
+			continue
 		case !known:
 			p.complain("", "%s: there is no such flag%s", flag, p.suggest(flag))
 			if takesNext && !strings.HasPrefix(args[0], "-") { // presumably its value
