@@ -152,6 +152,6 @@ func (a *Agent) leaveControlPlanes(ctx context.Context, n *corev1.Node) error {
 
 // unanswered is a gate that couldn't be evaluated: closed, with the error.
 func unanswered(v plan.Verdict, err error) plan.Verdict {
-	v.Open, v.Reason, v.Message = false, plan.GateError, fmt.Sprintf("The gate %q can't be evaluated: %v", v.Gate, err)
+	v.Open, v.Reason, v.Message = false, plan.GateError, fmt.Sprintf("The gate %q can't be evaluated: %v.", v.Gate, err)
 	return v
 }

@@ -335,6 +335,9 @@ func TestRefused(t *testing.T) {
 		{"--frobnicate", "--frobnicate: there is no such flag"},
 		{"--", "--: there is no such flag"},
 		{"stray", `"stray": only flags are allowed`},
+		{"--notify-url slack://hook:SECRET@webhook", "--notify-url …: a flag and its value are two arguments, or one with = between them, as in --notify-url=value"},
+		{"--notify-url slack://hook:SECRET@webhook?a=b", "--notify-url …: a flag and its value"},
+		{"slack://hook:SECRET@webhook", `"slack://***": only flags are allowed`},
 	} {
 		t.Run(tt.arg, func(t *testing.T) {
 			_, err := Parse(withBaseline(tt.arg), nil, io.Discard)

@@ -109,13 +109,16 @@ func (p *parser) scan(args []string) error {
 			return ErrVersion
 		}
 		if !strings.HasPrefix(arg, "-") {
-			p.complain("", "%q: only flags are allowed", arg)
+			p.complain("", "%q: only flags are allowed", maskStray(arg))
 			continue
 		}
 		flag, val, hasValue := strings.Cut(arg, "=")
 		o, known := p.known[flag]
 		takesNext := !hasValue && len(args) > 0
 		switch {
+		case strings.ContainsAny(flag, " \t\n"): // what is behind the blank may be a secret
+			p.complain("", "%[1]s …: a flag and its value are two arguments, or one with = between them, as in %[1]s=value", strings.Fields(flag)[0])
+			continue
 		case !known:
 			p.complain("", "%s: there is no such flag%s", flag, p.suggest(flag))
 			if takesNext && !strings.HasPrefix(args[0], "-") { // presumably its value
@@ -135,6 +138,14 @@ func (p *parser) scan(args []string) error {
 		p.given[flag] = append(p.given[flag], val)
 	}
 	return nil
+}
+
+// maskStray shows of a URL no more than its scheme: it may be a second value after a flag that takes one, and hold a secret.
+func maskStray(arg string) string {
+	if scheme, _, ok := strings.Cut(arg, "://"); ok {
+		return scheme + "://***"
+	}
+	return arg
 }
 
 // environment sorts environ into given and warnings.

@@ -140,7 +140,7 @@ func patiently(ctx context.Context) (context.Context, context.CancelFunc) {
 // unanswered is a gate that couldn't be evaluated.
 func unanswered(v plan.Verdict, what string, err error) plan.Verdict {
 	v.Open, v.Reason = false, plan.GateError
-	v.Message = fmt.Sprintf("%s can't be evaluated: %v", what, err)
+	v.Message = fmt.Sprintf("%s can't be evaluated: %v.", what, err)
 	return v
 }
 

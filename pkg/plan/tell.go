@@ -24,7 +24,19 @@ func InFull(o Observation, r Record, message string) string {
 	if wish := wanted(o, r, message); wish != "" {
 		parts = append(parts, wish)
 	}
+	for i, part := range parts[:len(parts)-1] {
+		parts[i] = ended(part)
+	}
 	return strings.Join(parts, " ")
+}
+
+// ended is a text with a mark at its end: another sentence follows. What a server or a library said has none.
+func ended(text string) string {
+	text = strings.TrimRight(text, " ")
+	if text == "" || strings.HasSuffix(text, "…") || strings.ContainsAny(text[len(text)-1:], ".!?") {
+		return text
+	}
+	return text + "."
 }
 
 // wanted says since when a reboot is wanted, and by whom; nothing while none is.

@@ -37,6 +37,10 @@ func TestInFull(t *testing.T) {
 		"out already, the window doesn't matter": {
 			Observation{Wanted: file, Gates: []Verdict{closed}}, Record{Phase: Drain}, "Draining.", "Draining. A reboot is wanted: " + file.Message,
 		},
+		"what a library said": {
+			Observation{Wanted: file}, since, "It can't be evaluated: connection refused",
+			"It can't be evaluated: connection refused. A reboot is wanted since 2030-01-01T00:00:00Z: " + file.Message,
+		},
 		"unknown by now": {
 			Observation{}, since, "It can't be seen.", "It can't be seen. A reboot was wanted since 2030-01-01T00:00:00Z, by file /run/reboot-required.",
 		},

@@ -3,6 +3,7 @@
 package tell
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -96,7 +97,7 @@ func (t *Teller) Warn(n *corev1.Node, phase plan.Phase, reason plan.Reason, mess
 }
 
 func (t *Teller) line(phase plan.Phase, reason plan.Reason, message string) {
-	log := t.Log.WithFields(logrus.Fields{"phase": string(phase), "reason": string(reason)})
+	log := t.Log.WithFields(logrus.Fields{"phase": string(cmp.Or(phase, plan.Idle)), "reason": string(reason)})
 	if Warns(reason) {
 		log.Warn(message)
 		return

@@ -72,6 +72,15 @@ func TestSay(t *testing.T) {
 	s.expect(t, "without a Node", 1, 0)
 }
 
+// A Node without a record is as one that is idle.
+func TestNoRecordIsIdle(t *testing.T) {
+	s := newScene()
+	s.Say(s.node, "", plan.RebootRequired, "Something asks for a reboot.")
+	if line := s.log.String(); !strings.Contains(line, "phase=Idle") {
+		t.Error(line)
+	}
+}
+
 func TestResume(t *testing.T) {
 	s := newScene()
 	s.Resume(plan.Told{Reason: plan.WaitingForSlot})

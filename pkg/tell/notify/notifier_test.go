@@ -212,6 +212,24 @@ func TestSlackURL(t *testing.T) {
 	}
 }
 
+// Whatever services make of a URL, nothing of its secrets is left, not even a piece.
+func TestScrub(t *testing.T) {
+	for _, tt := range []struct{ raw, text, want string }{
+		{"slack://hook:AAAA-BBBB-hookSECRET@webhook", "services/AAAA/BBBB/hookSECRET: EOF", "services/***/***/***: EOF"},
+		{"discord://to-ken_abc@123456789", `Post "https://discord.com/api/webhooks/123456789/to-ken_abc": EOF`, `Post "https://discord.com/api/webhooks/***/***": EOF`},
+		{"generic://h/x?token=a%2Bb%2Fc&@Key=k%20e+y", "?token=a%2Bb%2Fc a+b/c; k e y, k+e+y, k%20e%20y", "?***=*** ***; ***, ***, ***"},
+		{"generic+http://h/%c3%a9t%c3%a9", "/%C3%A9t%C3%A9 /%c3%a9t%c3%a9 /été", "/*** /*** /***"},
+		{"smtp://u:p%40s%3Aw@h/?from=a", "login as u with p@s:w, p%40s%3Aw", "login as u with ***, ***"},
+		{"smtp://u:p%22%5Cw@h/", `password "p\"\\w", p"\w`, `password "***", ***`},
+		{"smtp://user:abc@h/", "535 abc for user", "535 *** for ***"},
+		{"mattermost://u@h/tok/ch", "h/hooks/tok", "h/hooks/***"},
+	} {
+		if got := scrub(tt.text, tt.raw); got != tt.want {
+			t.Errorf("%s: %q becomes %q, want %q", tt.raw, tt.text, got, tt.want)
+		}
+	}
+}
+
 func FuzzScrub(f *testing.F) {
 	f.Add("slack://hook:AAAA-BBBB@webhook", "secret")
 	f.Fuzz(func(_ *testing.T, raw, text string) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -81,19 +83,52 @@ func (s service) send(text string) (err error) {
 	return nil
 }
 
-// scrub takes out of a text whatever of the URL may be a secret: all of it but the service's name.
+// scrub takes out of a text whatever of the URL may be a secret: all of it but the service's name. What is longest goes first: what
+// is left of a secret with a piece cut out would be one still.
 func scrub(text, raw string) string {
-	const masked, short = "***", 4
-	text = strings.ReplaceAll(text, raw, masked)
-	scheme, rest, _ := strings.Cut(raw, ":")
-	words := strings.FieldsFunc(rest, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' })
-	if plain, err := url.PathUnescape(rest); err == nil {
-		words = append(words, strings.FieldsFunc(plain, func(r rune) bool { return strings.ContainsRune(":/?&=@#", r) })...)
-	}
-	for _, w := range words {
-		if len(w) >= short && !strings.HasPrefix(scheme, w) {
-			text = strings.ReplaceAll(text, w, masked)
-		}
+	const masked = "***"
+	all := secrets(raw)
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
+	for _, secret := range append([]string{raw}, all...) {
+		text = strings.ReplaceAll(text, secret, masked)
 	}
 	return text
+}
+
+// secrets are the parts of a URL, and the words in them, in all forms in which an error may have them: services take them apart and
+// put them together in their own ways.
+func secrets(raw string) []string {
+	const shortWord, shortPart = 4, 3 // shorter ones are in any text
+	scheme, rest, _ := strings.Cut(raw, ":")
+	var all []string
+	add := func(text string, short int) {
+		if len(text) >= short && !strings.HasPrefix(scheme, text) {
+			all = append(all, text)
+		}
+	}
+	for _, part := range strings.FieldsFunc(rest, func(r rune) bool { return strings.ContainsRune(":/?&=@#", r) }) {
+		for _, form := range forms(part) {
+			add(form, shortPart)
+		}
+	}
+	for _, form := range forms(rest) {
+		for _, word := range strings.FieldsFunc(form, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' }) {
+			add(word, shortWord)
+		}
+	}
+	return all
+}
+
+// forms are a part of a URL as it is, plain, and plain but for what each place in a URL, or a quoted text, wants escaped.
+func forms(part string) []string {
+	all := []string{part}
+	for _, unescape := range []func(string) (string, error){url.PathUnescape, url.QueryUnescape} {
+		plain, err := unescape(part)
+		if err != nil || plain == "" {
+			continue
+		}
+		quoted := strconv.Quote(plain)
+		all = append(all, plain, url.PathEscape(plain), url.QueryEscape(plain), url.UserPassword("", plain).String()[1:], quoted[1:len(quoted)-1])
+	}
+	return all
 }

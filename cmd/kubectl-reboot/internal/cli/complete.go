@@ -22,6 +22,7 @@ func (e *Env) complete(cmd *cobra.Command, args []string, list func(context.Cont
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	c.Warn = nil
 	ctx, cancel := context.WithTimeout(cmd.Context(), completeFor)
 	defer cancel()
 	names := slices.DeleteFunc(list(ctx, c), func(name string) bool { return slices.Contains(args, name) })

@@ -119,7 +119,7 @@ hold a node back, pause the cluster.`,
 
 // client connects to the cluster.
 func (e *Env) client() (*cluster.Client, error) {
-	c := &cluster.Client{Namespace: *e.flags.Namespace, Now: e.Now}
+	c := &cluster.Client{Namespace: *e.flags.Namespace, Now: e.Now, Warn: e.warn}
 	if e.Connect != nil {
 		kube, err := e.Connect()
 		c.Kube = kube

@@ -105,6 +105,57 @@ func TestNamespaceIsFound(t *testing.T) {
 	s.expect(t, "status -o json", 0, `"namespace": "rebootd"`)
 }
 
+// The chart's nameOverride changes the label that everything has.
+func TestAgentsOfAnotherName(t *testing.T) {
+	w := idleFleet()
+	s := newShell(w)
+	sets := s.kube.AppsV1().DaemonSets("rebootd")
+	d, err := sets.Get(t.Context(), "rebootd", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := map[string]string{"app.kubernetes.io/name": "boots"}
+	d.Labels, d.Spec.Template.Labels, d.Spec.Selector = labels, labels, &metav1.LabelSelector{MatchLabels: labels}
+	if _, err := sets.Update(t.Context(), d, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	pods, err := s.kube.CoreV1().Pods("rebootd").List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pods.Items {
+		p.Labels = labels
+		if _, err := s.kube.CoreV1().Pods("rebootd").Update(t.Context(), &p, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.expect(t, "status -o wide", 0, "ready")
+	if strings.Contains(s.out.String(), "no agent") {
+		t.Errorf("%s", &s.out)
+	}
+}
+
+// Who may not look for the agents is told that their namespace is a guess: in a wrong one, everything seems to be well.
+func TestNamespaceIsGuessed(t *testing.T) {
+	s := newShell(idleFleet())
+	s.kube.PrependReactor("list", "daemonsets", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "daemonsets"}, "",
+			errors.New(`User "u" cannot list resource "daemonsets" in API group "apps" at the cluster scope`))
+	})
+	const guess = "Warning: you may not list daemonsets.apps in all namespaces, so the agents are taken to be in namespace rebootd; if they are in another: --namespace\n"
+	for _, command := range []string{"status", "circuit", "resume", "pause", "history"} {
+		s.expect(t, command, 0, guess)
+	}
+	s.expect(t, "__complete release x", 0)
+	if strings.Contains(s.err.String(), "namespace rebootd") {
+		t.Errorf("a completion warns: %s", &s.err)
+	}
+	s.expect(t, "status -n rebootd", 0)
+	if strings.Contains(s.err.String(), "Warning") {
+		t.Errorf("the namespace was said: %s", &s.err)
+	}
+}
+
 func TestOutputForMachines(t *testing.T) {
 	s := newShell(midRoll())
 	s.expect(t, "status -o json", 0)

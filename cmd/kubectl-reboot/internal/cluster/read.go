@@ -38,6 +38,10 @@ type Client struct {
 	// Namespace is the agents'; empty: it is looked for.
 	Namespace string
 	Now       func() time.Time
+	// Warn, if not nil, is told what the user should know besides the answer.
+	Warn func(format string, args ...any)
+
+	guessed bool
 }
 
 // ForbiddenError is a right that the user doesn't have.
@@ -84,13 +88,14 @@ func (c *Client) Read(ctx context.Context, events bool) (view.Facts, error) {
 		return f, err
 	}
 	if everywhere != nil {
+		c.guesses(everywhere)
 		f.Unread = append(f.Unread, view.Unread{What: view.OtherKured, Why: everywhere.Error()})
 		if sets, err = c.daemonSets(ctx, f.Namespace); err != nil {
 			f.Unread = append(f.Unread, view.Unread{What: view.Agents, Why: err.Error()})
 		}
 	}
 	for i := range sets {
-		if d := &sets[i]; d.Labels[appLabel] == app && d.Namespace == f.Namespace {
+		if d := &sets[i]; isRebootd(d) && d.Namespace == f.Namespace {
 			f.Agents = append(f.Agents, *d)
 		} else if f.Kured == nil && kured.Is(d) {
 			f.Kured = d
@@ -114,6 +119,12 @@ func (c *Client) Read(ctx context.Context, events bool) (view.Facts, error) {
 	return f, nodesErr
 }
 
+// isRebootd goes by the container too: the chart's nameOverride changes the label.
+func isRebootd(d *appsv1.DaemonSet) bool {
+	return d.Labels[appLabel] == app ||
+		slices.ContainsFunc(d.Spec.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == app })
+}
+
 // namespace is the agents': the one that was given, or that their DaemonSet is in.
 func (c *Client) namespace(sets []appsv1.DaemonSet) (string, error) {
 	if c.Namespace != "" {
@@ -121,7 +132,7 @@ func (c *Client) namespace(sets []appsv1.DaemonSet) (string, error) {
 	}
 	var found []string
 	for _, d := range sets {
-		if d.Labels[appLabel] == app && !slices.Contains(found, d.Namespace) {
+		if isRebootd(&d) && !slices.Contains(found, d.Namespace) {
 			found = append(found, d.Namespace)
 		}
 	}
@@ -143,7 +154,18 @@ func (c *Client) FindNamespace(ctx context.Context) (string, error) {
 	if err != nil && ctx.Err() != nil {
 		return "", err
 	}
+	if err != nil {
+		c.guesses(err)
+	}
 	return c.namespace(sets) // where they may not be listed, it is the default
+}
+
+// guesses says, once, that the namespace is a guess: in a wrong one nothing is paused, no circuit is open and no slot is held.
+func (c *Client) guesses(why error) {
+	if c.Namespace == "" && c.Warn != nil && !c.guessed {
+		c.Warn("%v, so the agents are taken to be in namespace %s; if they are in another: --namespace", why, defaultNamespace)
+	}
+	c.guessed = true
 }
 
 func (c *Client) daemonSets(ctx context.Context, namespace string) ([]appsv1.DaemonSet, error) {
@@ -217,15 +239,32 @@ func (r *reader) leases() error {
 }
 
 func (r *reader) pods() error {
-	return pages(func(o metav1.ListOptions) (string, error) {
-		o.LabelSelector = appLabel + "=" + app
-		list, err := r.Kube.CoreV1().Pods(r.f.Namespace).List(r.ctx, o)
-		if err != nil {
-			return "", explain(err, "list", "pods", inNamespace(r.f.Namespace))
+	for _, selector := range r.podSelectors() {
+		if err := pages(func(o metav1.ListOptions) (string, error) {
+			o.LabelSelector = selector
+			list, err := r.Kube.CoreV1().Pods(r.f.Namespace).List(r.ctx, o)
+			if err != nil {
+				return "", explain(err, "list", "pods", inNamespace(r.f.Namespace))
+			}
+			r.f.Pods = append(r.f.Pods, list.Items...)
+			return list.Continue, nil
+		}); err != nil {
+			return err
 		}
-		r.f.Pods = append(r.f.Pods, list.Items...)
-		return list.Continue, nil
-	})
+	}
+	return nil
+}
+
+// podSelectors are those of the agents' pods: the usual one, and those of DaemonSets whose pods it doesn't match.
+func (r *reader) podSelectors() []string {
+	all := []string{appLabel + "=" + app}
+	for i := range r.f.Agents {
+		d := &r.f.Agents[i]
+		if s := metav1.FormatLabelSelector(d.Spec.Selector); d.Spec.Selector != nil && d.Spec.Template.Labels[appLabel] != app && !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 func (r *reader) configMap(name string, to **corev1.ConfigMap) error {

@@ -37,10 +37,13 @@ func (l *Live) Show(v *view.Status, s Style) error {
 		return err
 	}
 	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
-	tail := lines[len(lines)-1:]
-	lines = lines[:len(lines)-1]
+	end := len(lines) - len(wrap(oneLine(v.Summary.Text), s.Width)) // the summary is never left out
+	lines, tail := lines[:end], lines[end:]
 	if bar := Bar(v.Summary, s); bar != "" {
 		tail = append([]string{bar}, tail...)
+	}
+	if room := max(s.Height-2, 1); s.Height > 0 && len(tail) > room {
+		tail = tail[:room:room]
 	}
 	if room := s.Height - len(tail) - 2; s.Height > 0 && len(lines) > room {
 		room = max(room, 0)

@@ -2,6 +2,7 @@ package show
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +25,11 @@ func TestFit(t *testing.T) {
 		{[]int{5, 50, 50}, 20, []int{5, 12}},
 		{[]int{50}, 20, []int{20}},
 		{[]int{50, 9}, 3, []int{3}},
+		{[]int{60, 9, 5, 14, 4, 30}, 80, []int{43, 9, 5, 14}},
+		{[]int{60, 9, 5, 14, 4, 30}, 94, []int{57, 9, 5, 14}},
+		{[]int{60, 9, 5, 14, 4, 30}, 53, []int{16, 9, 5, 14}},
+		{[]int{60, 9, 5, 14, 4, 30}, 52, []int{52}},
+		{[]int{4, 60, 9, 20, 14}, 60, []int{4, 18, 9, 20}},
 	} {
 		if got := fit(slices.Clone(tt.widths), tt.terminal); !slices.Equal(got, tt.want) {
 			t.Errorf("%v in %d: %v, want %v", tt.widths, tt.terminal, got, tt.want)
@@ -102,6 +108,31 @@ func TestLiveInATerminal(t *testing.T) {
 	l.End()
 	if !strings.HasSuffix(b.String(), showCursor) {
 		t.Error("the cursor stays hidden")
+	}
+}
+
+// A terminal that is too narrow for the summary shows all of it all the same.
+func TestLiveKeepsTheSummary(t *testing.T) {
+	v := aStatus("Idle", "Idle", "Idle")
+	v.Summary.Text = "3 of 40 done, 1 out, 36 waiting; about 3h left."
+	for _, tt := range []struct {
+		width, height int
+		want          string
+	}{
+		{25, 24, "node-c Idle\n\n[####>>>>>.........]  25%\n3 of 40 done, 1 out, 36\nwaiting; about 3h left."},
+		{25, 7, "NODE STATE\nnode-a Idle\n… 3 more lines\n[####>>>>>.........]  25%\n3 of 40 done, 1 out, 36\nwaiting; about 3h left."},
+		{25, 4, "… 5 more lines\n[####>>>>>.........]  25%\n3 of 40 done, 1 out, 36"},
+	} {
+		var b bytes.Buffer
+		l := Live{W: &b}
+		if err := l.Show(v, Style{Width: tt.width, Height: tt.height}); err != nil {
+			t.Fatal(err)
+		}
+		_, shown, _ := strings.Cut(strings.ReplaceAll(b.String(), clearLine, ""), home)
+		shown = regexp.MustCompile(` {2,}(\S+) .*`).ReplaceAllString(strings.TrimSuffix(shown, "\n"+clearBelow), " $1")
+		if !strings.HasSuffix(shown, tt.want) || strings.Count(shown, "\n") >= tt.height {
+			t.Errorf("%d by %d:\n%s", tt.width, tt.height, shown)
+		}
 	}
 }
 

@@ -58,9 +58,12 @@ const (
 	gap = 3
 	// least is what a column that is cut keeps of its text.
 	least = 8
+	// kept is how many columns stay as long as the widest of them can be cut to keptLeast: names alone say nothing.
+	kept, keptLeast = 4, 16
 )
 
-// write writes the table. In a terminal that is too narrow the last column is cut, then left out, then the one before.
+// write writes the table. In a terminal that is too narrow the last column is cut, then left out, then the one before; the first few stay
+// if it is enough to cut the widest of them.
 func (t *table) write(w io.Writer, s Style) error {
 	widths := make([]int, len(t.headers))
 	rows := t.rows
@@ -98,6 +101,8 @@ func fit(widths []int, terminal int) []int {
 		switch {
 		case left >= widths[last]:
 			return widths
+		case len(widths) == kept && narrow(widths, terminal):
+			return widths
 		case left >= least || last == 0:
 			widths[last] = max(left, 1)
 			return widths
@@ -105,6 +110,23 @@ func fit(widths []int, terminal int) []int {
 		widths = widths[:last]
 	}
 	return widths
+}
+
+// narrow cuts the widest column so that a line fits the terminal; false: that would leave too little of it.
+func narrow(widths []int, terminal int) bool {
+	used, widest := gap*(len(widths)-1), 0
+	for i, w := range widths {
+		used += w
+		if w > widths[widest] {
+			widest = i
+		}
+	}
+	left := widths[widest] - (used - terminal)
+	if left < keptLeast {
+		return false
+	}
+	widths[widest] = left
+	return true
 }
 
 func line(row []cell, widths []int, s Style) string {

@@ -103,6 +103,10 @@ func advice(n Node, s *Status) []Advice {
 
 // unblock is what helps against the condition's own reason.
 func unblock(n Node) (Advice, bool) {
+	if n.State == Unreadable {
+		return Advice{"Begin its record afresh, without a reboot as long as the hold is there.",
+			"kubectl annotate node " + n.Name + " rebootd.io/state- rebootd.io/hold=repair --overwrite"}, true
+	}
 	now := "kubectl reboot node " + n.Name + " --now"
 	switch plan.Reason(n.Reason) {
 	case plan.OutsideWindow:
@@ -128,10 +132,6 @@ func unblock(n Node) (Advice, bool) {
 	case plan.KuredPresent:
 		return Advice{"rebootd only watches while kured is installed.", "kubectl get daemonsets -A"}, true
 	case plan.GateError, plan.SentinelUnknown:
-		if n.State == Unreadable {
-			return Advice{"Begin its record afresh, without a reboot as long as the hold is there.",
-				"kubectl annotate node " + n.Name + " rebootd.io/state- rebootd.io/hold=repair --overwrite"}, true
-		}
 		return Advice{"The message says what can't be found out; rebootd goes on by itself once it can.", ""}, true
 	default:
 		return Advice{}, false

@@ -139,7 +139,10 @@ func newNode(f Facts, o options, n *corev1.Node) Node {
 	v.Kured = kuredNode(n.Annotations)
 	switch {
 	case err != nil:
-		v.State, v.Message = Unreadable, cmp.Or(v.Message, err.Error())
+		v.State = Unreadable
+		if v.Reason != string(plan.GateError) { // what the condition says is older than what is there now
+			v.Reason, v.Message = "", fmt.Sprintf("The record in annotation %s can't be read: %v.", node.StateAnnotation, err)
+		}
 	case record.Phase == "" && seen.Told.Reason == "":
 		v.State = NoAgent
 	case record.Phase == "":
@@ -176,6 +179,8 @@ func (n *Node) look(f Facts) {
 		n.Trouble = fmt.Sprintf("no agent (no record, no condition, no pod of rebootd in namespace %s)", f.Namespace)
 	case n.State == NoAgent:
 		n.Trouble = "no agent (no record and no condition)"
+	case f.read(Pods) && pod == nil && n.LastWrote.IsZero():
+		n.Trouble = "no agent runs here any more; when it last wrote can't be known"
 	case f.read(Pods) && pod == nil:
 		n.Trouble = fmt.Sprintf("no agent runs here any more; what it says was written %s ago", Age(silent))
 	case pod != nil && !n.AgentReady && !down && f.Now.Sub(pod.CreationTimestamp.Time) > starting:

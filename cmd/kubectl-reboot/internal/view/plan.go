@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -146,7 +147,7 @@ func opens(message string) (time.Time, bool) {
 	if m == nil {
 		return time.Time{}, false
 	}
-	at, err := time.Parse(time.RFC3339, m[1])
+	at, err := time.Parse(time.RFC3339, strings.TrimRight(m[1], ".;,"))
 	return at, err == nil
 }
 

@@ -186,6 +186,7 @@ func TestWhenTheWindowOpens(t *testing.T) {
 	for message, want := range map[string]string{
 		"No window is open; the next one opens at 2026-11-28T02:00:00Z (sat 02:00-06:00).":                       "2026-11-28T02:00:00Z",
 		"Freeze x holds until 2027-01-04T00:00:00Z; the next one opens at 2027-01-09T03:00:00+01:00 (sat 03:00)": "2027-01-09T02:00:00Z",
+		"Freeze x holds until 2027-01-04T00:00:00Z; it opens at 2027-01-04T00:00:00Z.":                           "2027-01-04T00:00:00Z",
 		"No window opens within a year.": "",
 		"It opens at noon.":              "",
 	} {
@@ -321,6 +322,24 @@ func TestNotesAreFew(t *testing.T) {
 	s := New(Facts{Now: noon, Nodes: nodes})
 	if len(s.Notes) != 11 || !strings.Contains(strings.Join(s.Notes, "\n"), "21 nodes more with trouble") {
 		t.Errorf("%d notes:\n%s", len(s.Notes), strings.Join(s.Notes, "\n"))
+	}
+}
+
+// A record that can't be read is what is wrong, even if the agent that could say so isn't there.
+func TestUnreadableWithoutAnAgent(t *testing.T) {
+	n := aNode("n", plan.Record{Phase: plan.Required, Reason: plan.WaitingForSlot, Since: noon})
+	n.Annotations[node.StateAnnotation] = `{"version":9}`
+	n.Status.Conditions = []corev1.NodeCondition{{Type: node.ConditionType, Reason: string(plan.WaitingForSlot), Message: "All slots are taken."}}
+	f := Facts{Now: noon, Nodes: []corev1.Node{n}}
+	e := Explain(New(f), "n", f)
+	if !strings.Contains(e.Node.Message, "version 9") || e.Node.Reason != "" {
+		t.Errorf("%s: %s", e.Node.Reason, e.Node.Message)
+	}
+	if strings.Contains(e.Node.Trouble, "ago") {
+		t.Error(e.Node.Trouble)
+	}
+	if len(e.Advice) != 2 || !strings.Contains(e.Advice[1].Command, "rebootd.io/state- rebootd.io/hold=") {
+		t.Errorf("%+v", e.Advice)
 	}
 }
 
