@@ -124,7 +124,9 @@ func timeZone(to **time.Location) value {
 
 func rebootDays(to *schedule.Weekdays) value {
 	return value{placeholder: "days", list: true, set: func(s string) error {
-		days, err := schedule.ParseWeekdays(s)
+		// kured passes over an empty one, as in "sa,su,"; a list of nothing else is no list.
+		parts := slices.DeleteFunc(strings.Split(s, ","), func(day string) bool { return strings.TrimSpace(day) == "" })
+		days, err := schedule.ParseWeekdays(strings.Join(parts, ","))
 		*to |= days
 		return err
 	}}
