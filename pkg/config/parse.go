@@ -242,10 +242,23 @@ func (p *parser) lookup(o option) (string, []string) {
 			}
 		}
 		if len(values) > 0 {
+			p.overruled(o, source, values)
 			return source, values
 		}
 	}
 	return "", nil
+}
+
+// overruled warns of a variable of kured's that source beats, since with kured the variable counts.
+func (p *parser) overruled(o option, source string, values []string) {
+	for _, name := range o.names() {
+		kureds := variable("KURED_", name)
+		other := strings.Join(p.given[kureds], ",")
+		if kureds != source && other != "" && other != strings.Join(values, ",") && !isServiceURL(kureds, other) {
+			p.warnings = append(p.warnings, fmt.Sprintf("%s has another value than %s and is ignored; kured would take the variable. Leave one of them out.",
+				kureds, source))
+		}
+	}
 }
 
 // apply reports the rules that are broken.

@@ -209,6 +209,25 @@ func TestSentinelOptions(t *testing.T) {
 	}
 }
 
+// kured's variables beat its flags, and here they don't: whoever has both must hear of it.
+func TestKuredsVariableIsOverruled(t *testing.T) {
+	for _, tt := range []struct{ args, environ, want string }{
+		{"--concurrency=1", "KURED_CONCURRENCY=2", "KURED_CONCURRENCY has another value than --concurrency and is ignored; kured would take the variable. Leave one of them out."},
+		{"", "REBOOTD_PERIOD=1m KURED_PERIOD=2m", "KURED_PERIOD has another value than REBOOTD_PERIOD and is ignored; kured would take the variable. Leave one of them out."},
+		{"--notify-url=generic://secret-one", "KURED_NOTIFY_URL=generic://secret-two", "KURED_NOTIFY_URL has another value than --notify-url and is ignored; kured would take the variable. Leave one of them out."},
+		{"--concurrency=2", "KURED_CONCURRENCY=2", ""},
+		{"--reboot-days=mo --reboot-days=tu", "KURED_REBOOT_DAYS=mo,tu", ""},
+		{"--metrics-port=8080", "KURED_METRICS_PORT=tcp://10.0.0.1:80", ""},
+		{"", "KURED_CONCURRENCY=2", ""},
+		{"--concurrency=1", "KURED_CONCURRENCY=", ""},
+	} {
+		c, err := Parse(withBaseline(strings.Fields(tt.args)...), strings.Fields(tt.environ), io.Discard)
+		if got := strings.Join(c.Warnings, "\n"); err != nil || got != tt.want {
+			t.Errorf("%s, %s: %q, %v", tt.args, tt.environ, got, err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("--node-name=n1\n--period\n1m", "KURED_REBOOT_SIGNAL=SIGRTMIN+5")
 	f.Add("--node-id=n1\n-\n--\n--=\n=\n", "REBOOTD_=\n=\nREBOOTD_PORT=tcp://")
