@@ -25,7 +25,8 @@ func (f *fleet) installed(t *testing.T, namespace string, args ...string) {
 	f.released(t, namespace, namespace, namespace, args...)
 }
 
-// released is the chart as a release, for the machines of a group. What kwok makes of a job is no clean-up, so there is none.
+// released is the chart as a release, for the machines of a group. What kwok makes of a job is no clean-up, so there is none. It says
+// where kured is, for other tests have theirs elsewhere.
 func (f *fleet) released(t *testing.T, namespace, release, group string, args ...string) {
 	t.Helper()
 	run := func(ctx context.Context, args ...string) {
@@ -36,7 +37,7 @@ func (f *fleet) released(t *testing.T, namespace, release, group string, args ..
 	}
 	label := strings.ReplaceAll(groupLabel, ".", `\.`)
 	run(t.Context(), append([]string{"install", release, "../../charts/rebootd", "--set=nodeSelector." + label + "=" + group,
-		`--set=nodeSelector.kubernetes\.io/os=null`, "--set=cleanup.enabled=false"}, args...)...)
+		`--set=nodeSelector.kubernetes\.io/os=null`, "--set=cleanup.enabled=false", "--set=configuration.dsNamespace=kube-system"}, args...)...)
 	t.Cleanup(func() { run(context.Background(), "uninstall", release, "--wait") })
 }
 
