@@ -211,7 +211,9 @@ func TestDeletePodsRights(t *testing.T) {
 	pod, _ := m.stuck()
 	g := f.limited(t, ns, "../../manifests/delete-pods")
 	m.require()
-	p := m.power(func() *process { return m.agent(g.flag(), "--on-drain-timeout=delete", "--drain-timeout=3s", "--ds-namespace="+ns) })
+	p := m.power(func() *process {
+		return m.agent(g.flag(), "--on-drain-timeout=delete", "--drain-timeout=3s", "--ds-namespace="+ns)
+	})
 	m.back(1)
 	if m.hasPod(pod) {
 		t.Errorf("pod %s was never deleted", pod)
