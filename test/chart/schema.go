@@ -94,7 +94,7 @@ func forms() []form {
 		return s
 	}
 	return []form{
-		{"duration", whole(0, 0, `^(0|([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+)?$`)},
+		{"duration", duration()},
 		{"number", whole(0, nil, `^[0-9]*$`)},
 		{"seconds", whole(nil, nil, `^-?[0-9]*$`)},
 		{"port", whole(0, 65535, `^[0-9]*$`)},
@@ -103,6 +103,15 @@ func forms() []form {
 		{"time", whole(0, 24, `^([0-9].*)?$`)},
 		{"name", whole(nil, nil, `^[a-z0-9.-]*$`)},
 		{"path", object{"type": []string{"string", "null"}, "pattern": "^(/.*)?$"}},
+	}
+}
+
+// duration is text with a unit, or 0. Where another number stands, the schema's error lists the values that it may have: so it says why.
+func duration() object {
+	return object{
+		"type": []string{"integer", "string", "null"}, "pattern": `^(0|([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+)?$`,
+		"if":   object{"type": "integer"},
+		"then": object{"enum": []any{0, "a duration with its unit, such as 90s or 5m"}},
 	}
 }
 

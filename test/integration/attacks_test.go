@@ -119,14 +119,18 @@ func (a *attacks) node(as kubernetes.Interface, m *machine, patch string, subres
 
 // taint adds a taint to those that there are, as agents do: on the version that was read, for the control plane has taints of its own
 // to put on and take off.
-func (a *attacks) taint() error {
+func (a *attacks) taint(effect corev1.TaintEffect) func() error {
+	return func() error { return a.addTaint(effect) }
+}
+
+func (a *attacks) addTaint(effect corev1.TaintEffect) error {
 	var err error
 	for range 20 {
 		var n *corev1.Node
 		if n, err = a.as.CoreV1().Nodes().Get(a.t.Context(), a.mine.name, metav1.GetOptions{}); err != nil {
 			return err
 		}
-		taints := append(slices.Clone(n.Spec.Taints), corev1.Taint{Key: "rebootd.io/reboot-required", Effect: corev1.TaintEffectPreferNoSchedule})
+		taints := append(slices.Clone(n.Spec.Taints), corev1.Taint{Key: "rebootd.io/reboot-required", Effect: effect})
 		patch, _ := json.Marshal(map[string]any{
 			"metadata": map[string]any{"resourceVersion": n.ResourceVersion}, "spec": map[string]any{"taints": taints},
 		})
@@ -204,7 +208,7 @@ func (a *attacks) allowed() []attempt {
 			"status": {"conditions": [{"type": "RebootRequired", "status": "True"}]}}`, "status")),
 		passes("take its label off", a.node(a.as, a.mine, `{"metadata": {"labels": {"rebootd.io/reboot-required": null}}}`, "status")),
 		passes("claim it", a.node(a.as, a.mine, `{"metadata": {"annotations": {"rebootd.io/agent": "me", "rebootd.io/agent-call": null}}}`)),
-		passes("put its own taint on it", a.taint),
+		passes("put its own taint on it", a.taint(corev1.TaintEffectPreferNoSchedule)),
 		passes("take a slot", a.take(a.as, a.lease("rebootd-attack-0", a.mine, a.mine))),
 		passes("hand it over", a.change("rebootd-attack-0", `{"metadata": {"annotations": {"rebootd.io/next": "n", "rebootd.io/waiting": "1"}}}`)),
 		passes("renew it", a.change("rebootd-attack-0", `{"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}`)),
@@ -244,6 +248,7 @@ func (a *attacks) onNodes() []attempt {
 			`{"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "x", "uid": "x"}]}}`, way.subresources...)})
 	}
 	refused("strip a taint", a.node(a.as, a.mine, `{"spec": {"taints": []}}`))
+	refused("make its own taint one that evicts", a.taint(corev1.TaintEffectNoExecute))
 	refused("add a taint", a.node(a.as, a.mine, `{"spec": {"taints": [{"key": "x", "effect": "NoExecute"}]}}`))
 	refused("name another machine as its node's", a.node(a.as, a.mine, `{"spec": {"providerID": "x://y"}}`))
 	refused("say that its node is not ready", a.node(a.as, a.mine, `{"status": {"conditions": [{"type": "Ready", "status": "False"}]}}`, "status"))

@@ -25,7 +25,7 @@ func TestDocumentedCommandsWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What these have is not there, or is somebody else's: kubelets, kured, another test's namespace. The manifests have a test of their own.
-	elsewhere := []string{"logs", "rollout", "completion", "-k", "--raw", "kured", "namespace", "TAINT:PreferNoSchedule-", "--cascade=orphan", "reboot", page.Unknown}
+	elsewhere := []string{"logs", "rollout", "completion", "-k", "--raw", "kured", "namespace", "TAINT:PreferNoSchedule-", "--cascade=orphan", "reboot", "job/rebootd-cleanup", page.Unknown}
 	var creating, others [][]string
 	for _, c := range all {
 		ours := c.Words[0] == "kubectl" && !slices.ContainsFunc(c.Words, func(w string) bool {

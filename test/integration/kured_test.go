@@ -179,6 +179,7 @@ func TestBesideKured(t *testing.T) {
 			until(t, "rebootd holds nothing of kured's lock", func() bool { return !strings.Contains(f.kuredLock(t, ns), "rebootd") })
 			cancel()
 			wg.Wait()
+			f.usedBeyondBase(t, ns, "kured-interlock", g.passed())
 			for _, p := range players {
 				if p.turns == 0 {
 					t.Errorf("kured's %s never had a turn", p.ID)

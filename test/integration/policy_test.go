@@ -175,4 +175,17 @@ func TestDryRunNeedsNoRightToWrite(t *testing.T) {
 	if log := a.log(); strings.Contains(log, "forbidden") {
 		t.Errorf("something is forbidden:\n%s", log)
 	}
+	roles, err := helm.Run(t.Context(), "template", ns, "../../charts/rebootd", "--namespace="+ns, helm.KubeVersion, "--set=configuration.dryRun=true",
+		"--show-only=templates/rbac.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := g.passed()
+	for _, c := range g.passed() {
+		if c.verb == "watch" { // where the API server streams no lists, that is a list and a watch
+			c.verb = "list"
+			calls = append(calls, c)
+		}
+	}
+	allUsed(t, roles, calls)
 }

@@ -201,3 +201,32 @@ func onlyReadsThePause(t *testing.T, f *fleet, ns string) {
 		}
 	}
 }
+
+// What the manifests for --on-drain-timeout=delete give beyond the others' rights is needed, and enough.
+func TestDeletePodsRights(t *testing.T) {
+	t.Parallel()
+	f := shared(t)
+	ns := f.namespace(t)
+	m := f.machine(t, ns, "deletes")
+	pod, _ := m.stuck()
+	g := f.limited(t, ns, "../../manifests/delete-pods")
+	m.require()
+	p := m.power(func() *process {
+		return m.agent(g.flag(), "--on-drain-timeout=delete", "--drain-timeout=3s", "--ds-namespace="+ns)
+	})
+	m.back(1)
+	if m.hasPod(pod) {
+		t.Errorf("pod %s was never deleted", pod)
+	}
+	if log := p.agent().log(); strings.Contains(log, "forbidden") {
+		t.Errorf("something is forbidden:\n%s", log)
+	}
+	f.usedBeyondBase(t, ns, "delete-pods", g.passed())
+}
+
+// usedBeyondBase fails the test for each right of these manifests that those of the base lack, and that none of the calls needed.
+func (f *fleet) usedBeyondBase(t *testing.T, namespace, manifests string, calls []call) {
+	t.Helper()
+	base, all := rightsIn(t, f.kubectl(t, "kustomize", "../../manifests/base")), rightsIn(t, f.kubectl(t, "kustomize", "../../manifests/"+manifests))
+	usedBeyond(t, in(namespace, base), in(namespace, all), calls)
+}

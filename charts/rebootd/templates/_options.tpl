@@ -5,6 +5,12 @@ a name. config is the options by their key, values is the rest.
 {{- define "rebootd.pools" -}}
 {{- $root := . -}}
 {{- $pools := list -}}
+{{- $names := dict -}}
+{{- range $key, $_ := $root.Values.configurationFromSecret -}}
+  {{- if has $key (include "rebootd.steering" $root | fromJsonArray) -}}
+    {{- fail (printf "configurationFromSecret.%s: on this option depends what the chart renders, and it can't look into a Secret; set configuration.%s" $key $key) -}}
+  {{- end -}}
+{{- end -}}
 {{- $given := .Values.pools | default (dict "" dict) -}}
 {{- range $name := keys $given | sortAlpha -}}
   {{- $pool := get $given $name | default dict -}}
@@ -49,10 +55,21 @@ a name. config is the options by their key, values is the rest.
   {{- end -}}
   {{- $full := include "rebootd.fullname" $root -}}
   {{- if $name -}}{{- $full = printf "%s-%s" $full $name | trunc 63 | trimSuffix "-" -}}{{- end -}}
+  {{- if hasKey $names $full -}}
+    {{- fail (printf "pools: %s and %s would have DaemonSets of the same name, %s, which is as long as names may be; shorten the pools' names, or set fullnameOverride" (get $names $full) $name $full) -}}
+  {{- end -}}
+  {{- $_ := set $names $full $name -}}
   {{- $resolved := include "rebootd.config" (dict "root" $root "config" $config "extraArgs" $values.extraArgs "pool" $name) | fromJson -}}
   {{- $pools = append $pools (dict "name" $name "fullname" $full "config" $resolved "values" $values) -}}
 {{- end -}}
 {{- dict "pools" $pools | toJson -}}
+{{- end -}}
+
+{{/* The options on which roles, mounts, privileges, probes, the policy or the clean-up depend. */}}
+{{- define "rebootd.steering" -}}
+{{- list "annotateNodes" "commandNamespace" "dryRun" "dsName" "dsNamespace" "excludeFromLoadBalancers" "healthPort" "kuredInterlock" "lockAnnotation"
+  "lockTtl" "metricsHost" "metricsPort" "namespace" "onDrainTimeout" "postRebootNodeLabels" "preRebootNodeLabels" "preferNoScheduleTaint"
+  "rebootMethod" "rebootSentinel" "sentinelPreset" | toJson -}}
 {{- end -}}
 
 {{/*

@@ -50,6 +50,12 @@
   {{- if and (has (toString $pool.config.metricsHost) (list "127.0.0.1" "::1" "localhost")) (not $v.hostNetwork) -}}
     {{- $all = append $all "configuration.metricsHost is an address that the kubelet can't reach, so the agents will be restarted for ever. Remove it, or set livenessProbe and readinessProbe to what works." -}}
   {{- end -}}
+  {{- $web := or $pool.config.webConfigFile (hasKey ($v.configurationFromSecret | default dict) "webConfigFile") -}}
+  {{- $https := eq (toString (($v.livenessProbe | default dict).httpGet | default dict).scheme) "HTTPS" -}}
+  {{- if and $web $v.livenessProbe (not $https) (has (toString ($pool.config.healthPort | default 0)) (list "0" "")) (not (hasKey $seen "web")) -}}
+    {{- $_ := set $seen "web" true -}}
+    {{- $all = append $all "configuration.webConfigFile puts TLS or a login before the metrics' port, which the kubelet's probes ask without, so the agents would be restarted for ever. Set configuration.healthPort, such as 8081." -}}
+  {{- end -}}
   {{- range $key, $_ := $pool.config -}}
     {{- if and (get $known.options $key).secret (not (hasKey $seen (printf "secret %s" $key))) (not (hasKey ($v.configurationFromSecret | default dict) $key)) -}}
       {{- $_ := set $seen (printf "secret %s" $key) true -}}

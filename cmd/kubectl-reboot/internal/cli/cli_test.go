@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/rebootd/rebootd/pkg/node"
@@ -243,4 +245,25 @@ func TestCircuit(t *testing.T) {
 	s.expect(t, "circuit reset", 1, "worker-3 (RebootTimedOut)", "not confirmed")
 	s.expect(t, "circuit reset -y", 0, "configmap/rebootd-circuit reset")
 	s.expect(t, "circuit", 0, "The circuit is closed")
+}
+
+// Agents write the circuit's ConfigMap, and errors say what a server said: neither plays with the terminal.
+func TestNoEscapes(t *testing.T) {
+	s := newShell(circuitOpen())
+	m, err := s.kube.CoreV1().ConfigMaps("rebootd").Get(t.Context(), "rebootd-circuit", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Data["failures"] = "2026-11-23T10:20:00Z worker-3 \x1b]0;gone\x07Reboot\u009b31mTimedOut\n"
+	if _, err := s.kube.CoreV1().ConfigMaps("rebootd").Update(t.Context(), m, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.kube.PrependReactor("patch", "nodes", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, errors.New("not\x1b[2J today\nnor tomorrow")
+	})
+	for line, want := range map[string]string{"circuit": "TimedOut", "circuit reset": "TimedOut", "hold worker-4": "today\nnor tomorrow"} {
+		if _, out := s.run(t.Context(), words(line)...); strings.ContainsAny(out, "\x1b\x07\u009b") || !strings.Contains(out, want) {
+			t.Errorf("%s: %q", line, out)
+		}
+	}
 }

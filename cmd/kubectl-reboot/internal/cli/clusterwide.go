@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/rebootd/rebootd/cmd/kubectl-reboot/internal/cluster"
+	"github.com/rebootd/rebootd/cmd/kubectl-reboot/internal/show"
 	"github.com/rebootd/rebootd/cmd/kubectl-reboot/internal/view"
 	"github.com/rebootd/rebootd/pkg/lock"
 )
@@ -166,7 +167,7 @@ func (e *Env) circuit() *cobra.Command {
 			if err != nil && !errors.Is(err, cluster.ErrNothing) {
 				return err
 			}
-			_, err = fmt.Fprintln(e.Out, circuitText(view.NewBreaker(m)))
+			_, err = fmt.Fprintln(e.Out, show.OneLine(circuitText(view.NewBreaker(m))))
 			return err
 		},
 	}

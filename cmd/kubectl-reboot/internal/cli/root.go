@@ -72,11 +72,11 @@ func (e *Env) fail(err error) {
 			text = "error: " + text
 		}
 	}
-	_, _ = fmt.Fprintln(e.ErrOut, text)
+	_, _ = fmt.Fprintln(e.ErrOut, show.Lines(text))
 }
 
 func (e *Env) warn(format string, args ...any) {
-	_, _ = fmt.Fprintf(e.ErrOut, "Warning: "+format+"\n", args...)
+	_, _ = fmt.Fprintf(e.ErrOut, "Warning: %s\n", show.Lines(fmt.Sprintf(format, args...)))
 }
 
 // New is the root command.
@@ -168,9 +168,9 @@ func (e *Env) confirm(ctx context.Context, yes bool, lines ...string) error {
 		return nil
 	}
 	for _, line := range lines[:len(lines)-1] {
-		_, _ = fmt.Fprintln(e.ErrOut, line)
+		_, _ = fmt.Fprintln(e.ErrOut, show.OneLine(line))
 	}
-	_, _ = fmt.Fprintf(e.ErrOut, "%s [y/N] ", lines[len(lines)-1])
+	_, _ = fmt.Fprintf(e.ErrOut, "%s [y/N] ", show.OneLine(lines[len(lines)-1]))
 	answer := make(chan string, 1)
 	go func() { answer <- readLine(e.In) }()
 	select {

@@ -66,7 +66,7 @@ func (p *printer) painted(label, text string, c color) {
 	if width > 0 {
 		width = max(width-labelWidth, 20)
 	}
-	for i, part := range wrap(oneLine(text), width) {
+	for i, part := range wrap(OneLine(text), width) {
 		head := label + ":"
 		if i > 0 {
 			head = ""
@@ -190,7 +190,7 @@ func (p *printer) reboots(e *view.Explanation) {
 	p.write("\n")
 	t := &table{headers: []string{"REBOOTED", "TOOK", "BY"}}
 	for _, b := range slices.Backward(e.Node.Reboots) {
-		t.add(plain(view.Stamp(b.In)), plain(view.Age(b.In.Sub(b.Out))), plain(oneLine(pastBy(view.Past{Ours: b.Ours, Cleared: b.Cleared, By: b.By}))))
+		t.add(plain(view.Stamp(b.In)), plain(view.Age(b.In.Sub(b.Out))), plain(pastBy(view.Past{Ours: b.Ours, Cleared: b.Cleared, By: b.By})))
 	}
 	p.table(t)
 }
@@ -214,11 +214,11 @@ func (p *printer) advice(all []view.Advice) {
 	p.write("\n")
 	p.write(p.style.paint(bold, "What helps:") + "\n")
 	for _, a := range all {
-		for _, part := range wrap(oneLine(a.Text), max(p.style.Width-2, 0)) {
+		for _, part := range wrap(OneLine(a.Text), max(p.style.Width-2, 0)) {
 			p.write("  " + part + "\n")
 		}
 		if a.Command != "" {
-			p.write("      " + oneLine(a.Command) + "\n")
+			p.write("      " + OneLine(a.Command) + "\n")
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (l *Live) Show(v *view.Status, s Style) error {
 		return err
 	}
 	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
-	end := len(lines) - len(wrap(oneLine(v.Summary.Text), s.Width)) // the summary is never left out
+	end := len(lines) - len(wrap(OneLine(v.Summary.Text), s.Width)) // the summary is never left out
 	lines, tail := lines[:end], lines[end:]
 	if bar := Bar(v.Summary, s); bar != "" {
 		tail = append([]string{bar}, tail...)

@@ -15,7 +15,7 @@ func Plan(w io.Writer, v *view.Plan, s Style) error {
 		t := &table{headers: []string{"TURN", "NODE", "STATE", "WHEN", "REASON", "MESSAGE"}}
 		for _, step := range g.Steps {
 			t.add(plain(number(step.Turn)), plain(step.Node), plain(step.State), plain(step.When),
-				cell{oneLine(step.Reason), reasonColor(step.Reason)}, plain(oneLine(step.Message)))
+				cell{step.Reason, reasonColor(step.Reason)}, plain(step.Message))
 		}
 		p.table(t)
 		p.write("\n")
@@ -42,7 +42,7 @@ func History(w io.Writer, v *view.History, s Style) error {
 		if b.What == view.Rebooted {
 			took, by = view.Age(b.Took.Duration), pastBy(b)
 		}
-		t.add(plain(view.Stamp(b.At)), plain(b.Node), cell{what, reasonColor(what)}, plain(took), plain(oneLine(dash(by))))
+		t.add(plain(view.Stamp(b.At)), plain(b.Node), cell{what, reasonColor(what)}, plain(took), plain(dash(by)))
 	}
 	if len(t.rows) == 0 {
 		p.line(0, "No reboots and no warnings are known.")

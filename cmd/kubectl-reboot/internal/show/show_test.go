@@ -60,12 +60,12 @@ func TestTable(t *testing.T) {
 // What others wrote on a Node can't play with the terminal.
 func TestNoEscapes(t *testing.T) {
 	why := "\x1b[2Jgone\nnext\u009b31m"
-	s := &view.Status{At: time.Unix(0, 0), Nodes: []view.Node{{Name: "n", State: "Required", Reason: why, Message: why, AskedBy: []string{why}}},
+	s := &view.Status{At: time.Unix(0, 0), Nodes: []view.Node{{Name: "n", State: why, Reason: why, Group: why, Slot: why, Message: why, AskedBy: []string{why}}},
 		Pause: &view.Pause{Reason: why}, Notes: []string{why}, Kured: &view.Kured{DaemonSet: why}}
-	e := &view.Explanation{Node: view.Node{Name: "n", Message: why, Hold: &why, AskedBy: []string{why}, Requests: []view.Request{{Text: why}}},
+	e := &view.Explanation{Node: view.Node{Name: "n", State: why, Group: why, Agent: why, Message: why, Hold: &why, AskedBy: []string{why}, Requests: []view.Request{{Text: why}}},
 		Advice: []view.Advice{{Text: why, Command: why}}, Notes: []string{why}}
-	p := &view.Plan{Groups: []view.Group{{Name: "g", Steps: []view.Step{{Node: "n", Message: why, Reason: why}}}}, Notes: []string{why}}
-	h := &view.History{Items: []view.Past{{Node: "n", What: "x", Message: why}}}
+	p := &view.Plan{Groups: []view.Group{{Name: "g", Steps: []view.Step{{Node: "n", State: why, When: why, Message: why, Reason: why}}}}, Notes: []string{why}}
+	h := &view.History{Items: []view.Past{{Node: "n", What: why, Message: why}}}
 	var b bytes.Buffer
 	for _, err := range []error{Status(&b, s, Style{Wide: true}), Explain(&b, e, Style{}), Plan(&b, p, Style{}), History(&b, h, Style{})} {
 		if err != nil {

@@ -41,8 +41,8 @@ func statusTable(v *view.Status, s Style) *table {
 	}
 	for _, n := range v.Nodes {
 		row := []cell{
-			plain(n.Name), {n.State, stateColor(n)}, plain(since(n.Since, v.At)), {oneLine(n.Reason), reasonColor(n.Reason)},
-			plain(number(n.Turn)), plain(oneLine(asked(n))),
+			plain(n.Name), {n.State, stateColor(n)}, plain(since(n.Since, v.At)), {n.Reason, reasonColor(n.Reason)},
+			plain(number(n.Turn)), plain(asked(n)),
 		}
 		if several {
 			row = append(row, plain(n.Group))
@@ -50,9 +50,9 @@ func statusTable(v *view.Status, s Style) *table {
 		if s.Wide {
 			row = append(row, plain(n.Group), plain(dash(n.Slot)), cell{agent(n), troubleColor(n)})
 			if v.Kured != nil {
-				row = append(row, plain(oneLine(kured(n.Kured))))
+				row = append(row, plain(kured(n.Kured)))
 			}
-			row = append(row, plain(oneLine(cmp.Or(n.Message, n.Trouble))))
+			row = append(row, plain(cmp.Or(n.Message, n.Trouble)))
 		}
 		t.add(row...)
 	}
@@ -163,7 +163,7 @@ func (p *printer) write(text string) {
 }
 
 func (p *printer) line(c color, text string) {
-	for _, part := range wrap(oneLine(text), p.style.Width) {
+	for _, part := range wrap(OneLine(text), p.style.Width) {
 		p.write(p.style.paint(c, part) + "\n")
 	}
 }

@@ -52,7 +52,12 @@ type table struct {
 	rows    [][]cell
 }
 
-func (t *table) add(cells ...cell) { t.rows = append(t.rows, cells) }
+func (t *table) add(cells ...cell) {
+	for i := range cells {
+		cells[i].text = OneLine(cells[i].text)
+	}
+	t.rows = append(t.rows, cells)
+}
 
 const (
 	gap = 3
@@ -151,9 +156,19 @@ func clip(text string, width int) string {
 	return string([]rune(text)[:max(width-1, 0)]) + "…"
 }
 
-// oneLine keeps what other people wrote from breaking the table, or playing with the terminal.
-func oneLine(text string) string {
+// OneLine keeps what others wrote, an agent whose token was stolen among them, from breaking the table, or playing with the terminal.
+func OneLine(text string) string {
+	return clean(text, "")
+}
+
+// Lines does so with what may have several lines.
+func Lines(text string) string { return clean(text, "\n") }
+
+func clean(text, keep string) string {
 	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(keep, r) {
+			return r
+		}
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
 			return ' '
 		}
