@@ -1,11 +1,11 @@
 package integration
 
 import (
-	corev1 "k8s.io/api/core/v1"
-
 	"strings"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/rebootd/rebootd/pkg/plan"
 )
