@@ -139,7 +139,7 @@ chart: ## Write the generated parts of the chart and manifests/ anew from the co
 .PHONY: chart-test
 chart-test: ## Lint the chart, render it with many values against what is expected, and ask a real API server; helm is built if missing.
 	$(GO) test -count=1 ./test/chart
-	$(GO) test -count=1 -run 'APIServerTakesTheChart|Policy' ./test/integration
+	$(GO) test -count=1 -run 'APIServerTakesTheChart|Kubeconform|Policy' ./test/integration
 
 .PHONY: clean
 clean: ## Remove what was built here; caches outside the repository stay.
