@@ -10,6 +10,7 @@
 package cleanup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,14 +134,10 @@ func (c *Cleaner) tell(format string, args ...any) {
 
 // wait is false when ctx has ended.
 func (c *Cleaner) wait(ctx context.Context) bool {
-	pause := c.Pause
-	if pause == 0 {
-		pause = time.Second
-	}
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(pause):
+	case <-time.After(cmp.Or(c.Pause, time.Second)):
 		return true
 	}
 }

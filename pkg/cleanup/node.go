@@ -2,6 +2,7 @@ package cleanup
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -112,7 +113,7 @@ func (t *tidied) assemble(n *corev1.Node, annotations, labels, spec map[string]a
 		t.did = append(t.did, "taint removed")
 	}
 	for name, part := range map[string]map[string]any{"annotations": annotations, "labels": labels} {
-		if keys := keysOf(part); len(keys) > 0 {
+		if keys := slices.Sorted(maps.Keys(part)); len(keys) > 0 {
 			t.did = append(t.did, name+" removed or put back: "+strings.Join(keys, ", "))
 		}
 	}
@@ -121,13 +122,4 @@ func (t *tidied) assemble(n *corev1.Node, annotations, labels, spec map[string]a
 	}
 	slices.Sort(t.did)
 	slices.Reverse(t.did) // what matters most is first
-}
-
-func keysOf(m map[string]any) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -69,7 +69,7 @@ func cleanupOptions(c *Cleanup) []group {
 			{name: "ds-namespace", value: dnsLabel(&c.DSNamespace, 63), def: "kube-system", meaning: "The namespace of kured's DaemonSet."},
 			{name: "ds-name", value: dnsSubdomain(&c.DSName), def: "kured", meaning: "The name of kured's DaemonSet."},
 			{
-				name: "lock-annotation", value: labelKey(&c.LockAnnotation), def: "weave.works/kured-node-lock",
+				name: "lock-annotation", value: labelKey(&c.LockAnnotation), def: kuredLock,
 				meaning: "The annotation of kured's DaemonSet that is kured's lock.",
 			},
 		}},

@@ -22,6 +22,9 @@ const ownPrefix = "rebootd.io/"
 // kuredSentinels is where kured's chart mounts the directory of the host's sentinel file.
 const kuredSentinels = "/sentinel"
 
+// kuredLock is kured's lock, where nobody named it otherwise.
+const kuredLock = "weave.works/kured-node-lock"
+
 func kuredOptions(c *Config) group {
 	return group{"From kured", []option{
 		{
@@ -56,7 +59,7 @@ func kuredOptions(c *Config) group {
 			example: "kured-linux",
 		},
 		{
-			name: "lock-annotation", value: emptyIsUnset(labelKey(&c.LockAnnotation)), def: "weave.works/kured-node-lock",
+			name: "lock-annotation", value: emptyIsUnset(labelKey(&c.LockAnnotation)), def: kuredLock,
 			meaning: "The annotation of kured's DaemonSet that is kured's lock. Without --kured-interlock it changes nothing: rebootd's own lock are Leases.",
 			example: "example.com/kured-node-lock", beside: "kured-interlock=true",
 		},

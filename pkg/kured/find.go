@@ -13,9 +13,6 @@ import (
 const (
 	// LockAnnotation is on kured's DaemonSet; --lock-annotation names another one.
 	LockAnnotation = "weave.works/kured-node-lock"
-	// InProgressAnnotation and NeededAnnotation are on Nodes, with --annotate-nodes.
-	InProgressAnnotation = "weave.works/kured-reboot-in-progress"
-	NeededAnnotation     = "weave.works/kured-most-recent-reboot-needed"
 	// Taint is the key that kured documents for --prefer-no-schedule-taint; there is none by default.
 	Taint = "weave.works/kured-node-reboot"
 	// Manager is how kured is named in managedFields: it names itself nowhere, so it is by its binary's name.

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// KuredInProgress is the annotation of the two that kured sets with --annotate-nodes which says that a reboot is under way. Both hold a time.
+// What kured sets on Nodes with --annotate-nodes: that a reboot is under way, and when one was last needed. Both hold a time.
 const (
 	KuredInProgress = "weave.works/kured-reboot-in-progress"
-	kuredMostRecent = "weave.works/kured-most-recent-reboot-needed"
+	KuredMostRecent = "weave.works/kured-most-recent-reboot-needed"
 )
 
 // AsKured is what a Node carries for programs that were made for kured.
@@ -44,7 +44,7 @@ func annotate(o Observation, a Action, now time.Time) []Change {
 	switch {
 	case !there && (waits || a.Do == DoCordon):
 		at := stamp(now)
-		return []Change{{Annotation, KuredInProgress, &at}, {Annotation, kuredMostRecent, &at}}
+		return []Change{{Annotation, KuredInProgress, &at}, {Annotation, KuredMostRecent, &at}}
 	case there && a.Do == DoWrite && a.Record.Phase == Idle && o.Wanted.Answer == No:
 		return []Change{{Annotation, KuredInProgress, nil}}
 	}

@@ -60,7 +60,7 @@ func TestAnnotationGoesWithTheWish(t *testing.T) {
 			w.wanted = No
 		},
 		"left behind by kured": func(w *world) {
-			w.node.Annotations = map[string]string{KuredInProgress: "2029-01-01T00:00:00Z", kuredMostRecent: "x"}
+			w.node.Annotations = map[string]string{KuredInProgress: "2029-01-01T00:00:00Z", KuredMostRecent: "x"}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -310,7 +310,7 @@ func (f Facts) marks(n *corev1.Node) Fix {
 		annotates = annotates || on != "" && on != "false"
 		taints[strings.TrimSuffix(option(&d, "prefer-no-schedule-taint"), ":PreferNoSchedule")] = true
 	}
-	for _, key := range []string{kured.InProgressAnnotation, kured.NeededAnnotation} {
+	for _, key := range []string{plan.KuredInProgress, plan.KuredMostRecent} {
 		if _, there := n.Annotations[key]; there && !annotates {
 			fix.Annotations = append(fix.Annotations, key)
 		}

@@ -59,7 +59,7 @@ func wants(ago time.Duration, status corev1.ConditionStatus, reason plan.Reason)
 }
 
 func annotated(n *corev1.Node) {
-	n.Annotations[kured.InProgressAnnotation], n.Annotations[kured.NeededAnnotation] = "2026-11-23T11:00:00Z", "2026-11-23T11:00:00Z"
+	n.Annotations[plan.KuredInProgress], n.Annotations[plan.KuredMostRecent] = "2026-11-23T11:00:00Z", "2026-11-23T11:00:00Z"
 }
 
 func tainted(key string) func(*corev1.Node) {

@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 
 	"github.com/rebootd/rebootd/pkg/kured"
+	"github.com/rebootd/rebootd/pkg/plan"
 )
 
 // Kured is what is known of a kured that runs in the same cluster.
@@ -53,7 +54,7 @@ func newKured(d *appsv1.DaemonSet, now time.Time) *Kured {
 }
 
 func kuredNode(annotations map[string]string) *KuredNode {
-	k := KuredNode{InProgress: annotations[kured.InProgressAnnotation], Needed: annotations[kured.NeededAnnotation]}
+	k := KuredNode{InProgress: annotations[plan.KuredInProgress], Needed: annotations[plan.KuredMostRecent]}
 	if k == (KuredNode{}) {
 		return nil
 	}
