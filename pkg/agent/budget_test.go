@@ -311,6 +311,29 @@ func TestStraySlots(t *testing.T) {
 	}
 }
 
+// A node that left its lock group while it was out takes no slot of that group any more, though for a while it still watches it:
+// the group's nodes are not those among which it counts.
+func TestNoSlotOfTheGroupItLeft(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		s := sim.NewServer()
+		m := sim.NewMachine(t, s, "n")
+		m.GroupLabel, m.PodsFor = "pool", time.Minute
+		m.Patch(`{"metadata":{"labels":{"pool":"a"}}}`)
+		p := m.Start()
+		m.Reaches(plan.Drain)
+		p.Kill()
+		m.Patch(`{"metadata":{"labels":{"pool":"b"}}}`)
+		m.Set(func() { m.Wanted = plan.No })
+		go m.Live(ctx)
+		m.Reaches(plan.Idle)
+		m.Set(func() { m.Wanted = plan.Yes })
+		m.Reaches(plan.Drain)
+		if got := m.Record().Slot; got != "rebootd-b-0" {
+			t.Errorf("went out under %s", got)
+		}
+	})
+}
+
 // A group that grows lets more go, though whoever holds the only slot never comes back.
 func TestShareOfGrowingGroup(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {

@@ -26,6 +26,7 @@ type slots struct {
 	group   *lock.Group
 	members string // the selector of the group's Nodes
 	foreign bool   // the group is one that this node has left, and still holds a slot of
+	joins   string // the group to come, when the Node's label says another than group; empty: none
 	leases  mirror.Needed[*coordinationv1.Lease]
 
 	looked    bool // at least once since the start: an earlier process may have left a slot
@@ -154,6 +155,11 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 		return plan.Slot{Error: s.refused}
 	}
 	s.refused = ""
+	if s.joins != "" { // a slot of the group that it left is not its own to take, and nodes were counted for another
+		s.turnAt = time.Time{}
+		return plan.Slot{Message: fmt.Sprintf("This node has left lock group %s for %s (--lock-group-label). It can take a slot there %s from now at the latest, "+
+			"when no request for one of its old group can be on its way any more.", s.group.Name, s.joins, lateTake)}
+	}
 	known := s.group.Known(held)
 	_, free := lock.FreeIndex(held, known)
 	if !free && a.recount(ctx) {
@@ -273,20 +279,31 @@ func (a *Agent) join(n *corev1.Node, o plan.Observation) {
 			name, members = lock.GroupName(value, a.LockGroup), key+"="+value
 		}
 	}
+	labelled := name
 	held, ok := lock.GroupOf(o.Record.Slot)
 	foreign := ok && held != name
 	if foreign {
 		name = held
 	}
 	if s.group != nil && (s.group.Name == name || s.held != "" || a.Now().Before(s.lateUntil)) {
+		s.joins = other(labelled, s.group.Name)
 		return
 	}
 	s.leases.Stop()
 	s.group, s.members, s.foreign, s.looked = a.Groups(name, members), members, foreign, false
+	s.joins = other(labelled, name)
 	s.group.By = a.Identity
 	if fleet.ControlPlane(n.Labels) {
 		s.group.Also = a.ControlPlanes.Name
 	}
+}
+
+// other is the name, if it isn't that of the group.
+func other(name, group string) string {
+	if name == group {
+		return ""
+	}
+	return name
 }
 
 // certain settles by a live read a slot that the record counts on and the mirror doesn't show: a mirror may lag, and

@@ -38,7 +38,7 @@ type rules struct {
 	// roomSince is since when a group has a slot that is free.
 	roomSince map[string]time.Time
 	circuit   circuitTruth
-	// disturbed is when something last changed, by no agent's doing, in how many nodes are in service.
+	// disturbed is when something last changed, by no agent's doing, in how many nodes are in service or Ready.
 	disturbed time.Time
 }
 
@@ -136,7 +136,7 @@ func (r *rules) node(c sim.Change) {
 		return
 	}
 	before, t := c.Before.(*corev1.Node), r.nodes[name]
-	if c.By == nil && inService(before) != inService(after) {
+	if c.By == nil && (inService(before) != inService(after) || isReady(before) != isReady(after)) {
 		r.disturbed = time.Now()
 	}
 	was := t.record

@@ -87,10 +87,10 @@ func startParts(t *testing.T) []func(testing.TB) tally {
 			t.Helper()
 			err := cmd.Wait()
 			before, rest, found := strings.Cut(out.String(), handed)
-			line, _, _ := strings.Cut(rest, "\n")
+			line, after, _ := strings.Cut(rest, "\n")
 			var its tally
 			if json.Unmarshal([]byte(line), &its) != nil || !found || err != nil {
-				t.Errorf("part %d: %v\n%s", i, err, before)
+				t.Errorf("part %d: %v\n%s%s", i, err, before, after)
 			}
 			return its
 		})

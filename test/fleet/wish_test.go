@@ -17,6 +17,8 @@ type wishes struct {
 	paused bool
 	// allowedUntil is when all but the clock last allowed a reboot; zero: it does now.
 	allowedUntil time.Time
+	// nowUntil is when a request that needs no window was withdrawn last.
+	nowUntil time.Time
 }
 
 // request is one that stands on the Node.
@@ -49,8 +51,11 @@ func (b *box) allowed() bool {
 // change is whatever may allow a reboot or forbid it.
 func (b *box) change(f func()) {
 	b.Set(func() {
-		was := b.allowed()
+		was, now := b.allowed(), b.wishes.requests[requestNow] != nil
 		f()
+		if now && b.wishes.requests[requestNow] == nil {
+			b.wishes.nowUntil = time.Now()
+		}
 		switch is := b.allowed(); {
 		case is:
 			b.wishes.allowedUntil = time.Time{}
@@ -66,7 +71,7 @@ func (b *box) mayGo(ago time.Duration) (may bool) {
 	inWindow := b.inWindow(ago)
 	b.Set(func() {
 		may = b.allowed() || !b.wishes.allowedUntil.IsZero() && time.Since(b.wishes.allowedUntil) < ago
-		may = may && (inWindow || b.wishes.requests[requestNow] != nil)
+		may = may && (inWindow || b.wishes.requests[requestNow] != nil || time.Since(b.wishes.nowUntil) < ago)
 	})
 	return may
 }
