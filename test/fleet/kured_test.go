@@ -165,6 +165,9 @@ func (b *box) besideKured(p *sim.Process, parts *agent.Parts) {
 func (r *rules) beside(out []string, may int) {
 	if k := r.w.kured; k != nil && len(out) > 0 {
 		n := k.count()
+		for _, asked := range r.asked {
+			may = max(may, asked) // kured goes by what it is told of who came last, also when that is gone
+		}
 		r.check(n+len(out) <= min(k.most, may), "world", "P1: %d of kured's are out and %q; kured allows %d, rebootd %d", n, out, k.most, may)
 	}
 }
