@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -103,6 +105,32 @@ func TestNamespaceIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.expect(t, "status -o json", 0, `"namespace": "rebootd"`)
+}
+
+// In another namespace than the agents' nothing is paused, and nobody is there: that is said, and that they are elsewhere.
+func TestAnotherNamespaceThanTheAgents(t *testing.T) {
+	s := newShell(idleFleet())
+	const elsewhere = "Warning: rebootd's agents are not in namespace ops, but in rebootd\n"
+	for _, command := range []string{"status", "pause"} {
+		s.expect(t, command+" -n ops", 0, elsewhere)
+		if s.expect(t, command+" -n rebootd", 0); strings.Contains(s.err.String(), "Warning") {
+			t.Errorf("%s in the agents' own namespace: %s", command, &s.err)
+		}
+	}
+}
+
+// A server that can't be reached is all that there is to say.
+func TestUnreachableServer(t *testing.T) {
+	s := newShell(idleFleet())
+	s.kube.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, &url.Error{Op: "Get", URL: "https://127.0.0.1:1/", Err: syscall.ECONNREFUSED}
+	})
+	for _, command := range []string{"status", "pause"} {
+		s.expect(t, command, 1, "The connection to the server 127.0.0.1:1 was refused")
+		if strings.Contains(s.err.String(), "Warning") {
+			t.Errorf("%s: %s", command, &s.err)
+		}
+	}
 }
 
 // The chart's nameOverride changes the label that everything has.

@@ -3,6 +3,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -78,15 +79,25 @@ func pages(list func(o metav1.ListOptions) (string, error)) error {
 	}
 }
 
+// unanswered is whether a request got no answer from the API server at all: then no other will.
+func unanswered(err error) bool {
+	var answer apierrors.APIStatus
+	return err != nil && !errors.As(err, new(*ForbiddenError)) && !errors.As(err, &answer)
+}
+
 // Read reads all there is to show. An error is one about the Nodes, without which there is nothing to show, or about the
 // namespace; what else can't be read is in Unread.
 func (c *Client) Read(ctx context.Context, events bool) (view.Facts, error) {
 	f := view.Facts{Now: c.Now()}
 	sets, everywhere := c.daemonSets(ctx, metav1.NamespaceAll)
+	if unanswered(everywhere) {
+		return f, everywhere
+	}
 	var err error
 	if f.Namespace, err = c.namespace(sets); err != nil {
 		return f, err
 	}
+	c.misses(f.Namespace, sets)
 	if everywhere != nil {
 		c.guesses(everywhere)
 		f.Unread = append(f.Unread, view.Unread{What: view.OtherKured, Why: everywhere.Error()})
@@ -147,17 +158,32 @@ func (c *Client) namespace(sets []appsv1.DaemonSet) (string, error) {
 
 // FindNamespace is the agents' namespace.
 func (c *Client) FindNamespace(ctx context.Context) (string, error) {
-	if c.Namespace != "" {
-		return c.Namespace, nil
-	}
 	sets, err := c.daemonSets(ctx, metav1.NamespaceAll)
-	if err != nil && ctx.Err() != nil {
+	if unanswered(err) {
 		return "", err
 	}
 	if err != nil {
 		c.guesses(err)
 	}
+	c.misses(c.Namespace, sets)
 	return c.namespace(sets) // where they may not be listed, it is the default
+}
+
+// misses says, once, that there are no agents in the namespace that was given, but in another: what is written there stops nobody.
+func (c *Client) misses(namespace string, sets []appsv1.DaemonSet) {
+	var elsewhere []string
+	for i := range sets {
+		switch d := &sets[i]; {
+		case isRebootd(d) && d.Namespace == namespace:
+			return
+		case isRebootd(d) && !slices.Contains(elsewhere, d.Namespace):
+			elsewhere = append(elsewhere, d.Namespace)
+		}
+	}
+	if c.Namespace != "" && len(elsewhere) > 0 && c.Warn != nil && !c.guessed {
+		c.Warn("rebootd's agents are not in namespace %s, but in %s", namespace, strings.Join(elsewhere, ", "))
+		c.guessed = true
+	}
 }
 
 // guesses says, once, that the namespace is a guess: in a wrong one nothing is paused, no circuit is open and no slot is held.

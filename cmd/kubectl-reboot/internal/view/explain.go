@@ -71,7 +71,10 @@ func advice(n Node, s *Status) []Advice {
 	wants := n.Waiting() || n.UnderWay()
 	if n.Trouble != "" {
 		command := ""
-		if n.Agent != "" {
+		switch {
+		case n.Agent != "" && n.silent:
+			command = fmt.Sprintf("kubectl describe pod -n %s %s", s.Namespace, n.Agent)
+		case n.Agent != "":
 			command = fmt.Sprintf("kubectl logs -n %s %s", s.Namespace, n.Agent)
 		}
 		add("See to its agent: "+n.Trouble+".", command)

@@ -69,6 +69,7 @@ type Node struct {
 
 	record   plan.Record
 	required time.Time
+	silent   bool // its agent's pod has no log, because no container of it has ever run
 }
 
 // Request is an annotation that asks for a reboot.
@@ -168,10 +169,10 @@ func (n *Node) look(f Facts) {
 		}
 	}
 	if pod != nil {
-		n.Agent, n.AgentReady = pod.Name, podReady(pod)
+		n.Agent, n.AgentReady, n.silent = pod.Name, podReady(pod), !ran(pod)
 	}
 	down := n.record.Phase == plan.Rebooting || n.record.Phase == plan.Recovering || !n.Ready
-	silent := f.Now.Sub(n.LastWrote)
+	quietFor := f.Now.Sub(n.LastWrote)
 	switch {
 	case n.State == NoAgent && pod != nil:
 		n.Trouble = fmt.Sprintf("the agent's pod %s (%s) has written nothing on this Node", pod.Name, podState(pod))
@@ -182,11 +183,11 @@ func (n *Node) look(f Facts) {
 	case f.read(Pods) && pod == nil && n.LastWrote.IsZero():
 		n.Trouble = "no agent runs here any more; when it last wrote can't be known"
 	case f.read(Pods) && pod == nil:
-		n.Trouble = fmt.Sprintf("no agent runs here any more; what it says was written %s ago", Age(silent))
-	case pod != nil && !n.AgentReady && !down && f.Now.Sub(pod.CreationTimestamp.Time) > starting:
+		n.Trouble = fmt.Sprintf("no agent runs here any more; what it says was written %s ago", Age(quietFor))
+	case pod != nil && !n.AgentReady && !down && (stuck(pod) || f.Now.Sub(pod.CreationTimestamp.Time) > starting):
 		n.Trouble = fmt.Sprintf("its agent's pod %s isn't ready (%s)", pod.Name, podState(pod))
-	case n.Out() && silent > quiet:
-		n.Trouble = fmt.Sprintf("it is out, and its agent has written nothing for %s", Age(silent))
+	case n.Out() && quietFor > quiet:
+		n.Trouble = fmt.Sprintf("it is out, and its agent has written nothing for %s", Age(quietFor))
 	}
 }
 
@@ -196,17 +197,50 @@ func podReady(p *corev1.Pod) bool {
 	})
 }
 
-// podState is what kubectl would say of the pod.
+// stuck is whether a container of the pod can't be started, or ends again and again: that takes no grace.
+func stuck(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
+		w := c.State.Waiting
+		return w != nil && w.Reason != "" && w.Reason != "ContainerCreating" && w.Reason != "PodInitializing"
+	})
+}
+
+// ran is whether a container of the pod runs, or has run.
+func ran(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
+		return c.State.Waiting == nil || c.State.Waiting.Reason == "CrashLoopBackOff" || c.LastTerminationState.Terminated != nil
+	})
+}
+
+// podState is what kubectl would say of the pod, and why a container of it ended or can't be started.
 func podState(p *corev1.Pod) string {
 	for _, c := range p.Status.ContainerStatuses {
-		if c.State.Waiting != nil && c.State.Waiting.Reason != "" {
-			return c.State.Waiting.Reason
-		}
-		if c.State.Terminated != nil && c.State.Terminated.Reason != "" {
-			return c.State.Terminated.Reason
+		ended := cmp.Or(c.State.Terminated, c.LastTerminationState.Terminated)
+		switch {
+		case c.State.Waiting != nil && c.State.Waiting.Reason != "":
+			why := c.State.Waiting.Message
+			if ended != nil && ended.Message != "" {
+				why = ended.Message
+			}
+			return because(c.State.Waiting.Reason, why)
+		case c.State.Terminated != nil && c.State.Terminated.Reason != "":
+			return because(c.State.Terminated.Reason, c.State.Terminated.Message)
 		}
 	}
 	return cmp.Or(p.Status.Reason, string(p.Status.Phase), "Pending")
+}
+
+// because adds to a word of Kubernetes' the end of what was said, in one line: the end is where a log has the error.
+func because(reason, why string) string {
+	const longest = 300 // bytes
+	why = strings.Join(strings.Fields(why), " ")
+	if len(why) > longest {
+		why = "…" + strings.ToValidUTF8(why[len(why)-longest:], "")
+	}
+	if why == "" {
+		return reason
+	}
+	return reason + ": " + why
 }
 
 // packages are the package names that the sentinels told of.

@@ -282,6 +282,21 @@ func pod(on string, ready bool, why string) corev1.Pod {
 	return p
 }
 
+// young is a pod that was made just now.
+func young(p corev1.Pod) corev1.Pod {
+	p.CreationTimestamp = metav1.NewTime(noon.Add(-5 * time.Second))
+	return p
+}
+
+// ended has its container have ended with last words.
+func ended(p corev1.Pod, words string) corev1.Pod {
+	if len(p.Status.ContainerStatuses) == 0 {
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{}}
+	}
+	p.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{Reason: "Error", Message: words}
+	return p
+}
+
 func TestAgentTrouble(t *testing.T) {
 	unread := []Unread{{What: Pods, Why: "you may not"}}
 	at := func(p plan.Phase, age time.Duration) corev1.Node {
@@ -298,6 +313,10 @@ func TestAgentTrouble(t *testing.T) {
 		"no pod":                         {at(plan.Idle, 3*time.Hour), []corev1.Pod{pod("other", true, "")}, nil, "no agent runs here any more; what it says was written 3h ago"},
 		"no pod that may be seen":        {at(plan.Idle, 3*time.Hour), nil, unread, ""},
 		"the pod crashes":                {at(plan.Required, 0), []corev1.Pod{pod("n", false, "CrashLoopBackOff")}, nil, "isn't ready (CrashLoopBackOff)"},
+		"a new pod crashes":              {at(plan.Idle, 0), []corev1.Pod{young(ended(pod("n", false, "CrashLoopBackOff"), "--window: \"satt\"\n is wrong"))}, nil, `isn't ready (CrashLoopBackOff: --window: "satt" is wrong)`},
+		"a new pod has crashed once":     {at(plan.Idle, 0), []corev1.Pod{young(ended(pod("n", false, ""), "oops"))}, nil, ""},
+		"a new pod is being made":        {at(plan.Idle, 0), []corev1.Pod{young(pod("n", false, "ContainerCreating"))}, nil, ""},
+		"a new pod has no image":         {at(plan.Idle, 0), []corev1.Pod{young(pod("n", false, "ErrImagePull"))}, nil, "isn't ready (ErrImagePull)"},
 		"an old pod and a new one":       {at(plan.Required, 0), []corev1.Pod{pod("n", false, "Error"), pod("n", true, "")}, nil, ""},
 		"the machine is down":            {at(plan.Rebooting, 0), []corev1.Pod{pod("n", false, "")}, nil, ""},
 		"out and silent":                 {at(plan.Drain, 2*time.Hour), []corev1.Pod{pod("n", true, "")}, nil, "has written nothing for 120m"},
@@ -309,6 +328,19 @@ func TestAgentTrouble(t *testing.T) {
 		s := New(Facts{Now: noon, Nodes: []corev1.Node{tt.n}, Pods: tt.pods, Unread: tt.unread})
 		if got := s.Nodes[0].Trouble; (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
 			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// A pod that never ran has no log; what is wrong with it stands in its Events.
+func TestAdviceAboutTheAgent(t *testing.T) {
+	for want, p := range map[string]corev1.Pod{
+		"kubectl describe pod -n rebootd pod-n": pod("n", false, "ErrImagePull"),
+		"kubectl logs -n rebootd pod-n":         ended(pod("n", false, "CrashLoopBackOff"), "no"),
+	} {
+		f := Facts{Now: noon, Namespace: "rebootd", Nodes: []corev1.Node{aNode("n", plan.Record{})}, Pods: []corev1.Pod{p}}
+		if e := Explain(New(f), "n", f); len(e.Advice) != 1 || e.Advice[0].Command != want {
+			t.Errorf("%+v, want %s", e.Advice, want)
 		}
 	}
 }
