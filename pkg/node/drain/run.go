@@ -233,7 +233,7 @@ func (r *run) settle(res result) {
 	t.due = time.Now().Add(retryDelay(res.err, r.opts.RetryAfter, t.failures))
 	t.failures++
 	o := podObstacle(t.pod, res.err)
-	log := r.podLog(t.pod).WithField("reason", o.Reason).WithError(res.err)
+	log := r.podLog(t.pod).WithField("obstacle", o.Reason).WithError(res.err)
 	if t.problem == nil || t.problem.Reason != o.Reason {
 		log.Warn("Pod can't be evicted now; trying again")
 	} else {
