@@ -319,6 +319,9 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 		return wait
 	}
 	again, err := a.act(ctx, n, o, step)
+	if err != nil && ctx.Err() != nil {
+		return 0 // this process is being stopped, mostly by the very reboot; the next one goes on
+	}
 	if err != nil {
 		again := a.trouble.with(err, a.Now())
 		a.tellTrouble(ctx, n, o, step, err)

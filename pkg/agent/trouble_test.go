@@ -39,3 +39,24 @@ func TestTroubleIsTold(t *testing.T) {
 		}
 	})
 }
+
+// That a request of an agent that is stopped comes to nothing, as in every reboot, is no trouble, and nobody is warned of it.
+func TestStopIsNoTrouble(t *testing.T) {
+	inBubble(t, func(t *testing.T, _ context.Context) {
+		m := sim.NewMachine(t, sim.NewServer(), "worker")
+		cut := false
+		m.Meddle = func(_ *sim.Process, c sim.Call) sim.Outcome {
+			if c.Verb != "patch" || m.Record().Phase != plan.Rebooting {
+				return sim.Outcome{}
+			}
+			m.Set(func() { cut = true })
+			return sim.Outcome{Arrives: time.Hour}
+		}
+		p := m.Start()
+		m.Until("a request is under way", 10*time.Minute, func() (on bool) { m.Set(func() { on = cut }); return on })
+		p.Stop()
+		if said := m.Logged(); strings.Contains(said, "canceled") || strings.Contains(said, "tried again") {
+			t.Error(said)
+		}
+	})
+}

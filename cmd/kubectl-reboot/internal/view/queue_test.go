@@ -169,7 +169,7 @@ func TestAdvice(t *testing.T) {
 	n.Annotations["rebootd.io/hold"] = "x"
 	elsewhere := aSlot("rebootd-other-0", "gone") // of a lock group that isn't this node's
 	elsewhere.Labels["rebootd.io/lock-group"] = "other"
-	f := Facts{Now: noon, Nodes: []corev1.Node{n}, Pods: []corev1.Pod{pod("n", false, "Error")}, Leases: []coordinationv1.Lease{aSlot("rebootd-default-0", "gone"), elsewhere},
+	f := Facts{Now: noon, Nodes: []corev1.Node{n}, Pods: []corev1.Pod{pod("n", false, "CrashLoopBackOff")}, Leases: []coordinationv1.Lease{aSlot("rebootd-default-0", "gone"), elsewhere},
 		Control: &corev1.ConfigMap{Data: map[string]string{"paused": "true"}}, Circuit: &corev1.ConfigMap{Data: map[string]string{"open": "2026-11-23T11:00:00Z"}}}
 	var commands []string
 	for _, a := range Explain(New(f), "n", f).Advice {
