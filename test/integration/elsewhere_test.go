@@ -43,3 +43,29 @@ func TestKuredElsewhere(t *testing.T) {
 		`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"mirror:5000/kured-exporter:1"},{"op":"remove","path":"/spec/template/spec/containers/0/command"}]` + "'")
 	render(plain, "")
 }
+
+// Agents whose slots are in several namespaces don't wait for each other, so who installs a second release is warned.
+func TestRebootdElsewhere(t *testing.T) {
+	t.Parallel()
+	o := newTakeOver(t)
+	o.must("kubectl create namespace second")
+	o.must("kubectl create namespace rebootd")
+	warned := func(want bool, args string) {
+		t.Helper()
+		const said = "DaemonSet rebootd/rebootd, and has its slots in the namespace rebootd"
+		if out := o.must("helm install --dry-run=server " + args); strings.Contains(out, said) != want {
+			t.Errorf("%s: want a warning: %v\n%s", args, want, out)
+		}
+	}
+	const second = "two charts/rebootd --namespace second"
+	warned(false, second)
+	o.must("helm install rebootd charts/rebootd --namespace rebootd --set configuration.dryRun=true")
+	warned(false, second)
+	o.must("helm upgrade rebootd charts/rebootd --namespace rebootd --set configuration.dryRun=false")
+	warned(true, second)
+	warned(false, second+" --set configuration.dryRun=true")
+	warned(false, second+" --set configuration.namespace=rebootd")
+	warned(false, "two charts/rebootd --namespace rebootd")
+	o.must("helm upgrade rebootd charts/rebootd --namespace rebootd --set configuration.namespace=second")
+	warned(false, second)
+}
