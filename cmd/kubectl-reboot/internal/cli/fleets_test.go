@@ -154,7 +154,7 @@ func midRoll() *world {
 	for i := 1; i <= 3; i++ {
 		w.idle(fmt.Sprintf("worker-%02d", i), rebooted(time.Duration(60-15*i)*time.Minute, time.Duration(3+i)*time.Minute))
 	}
-	w.out("worker-04", plan.Drain, 2*time.Minute, plan.BlockedByPDB, "Cordoned; evicting the pods. 1 of 9 pods left: shop/db-0 (budget shop/db).")
+	w.out("worker-04", plan.Drain, 2*time.Minute, plan.BlockedByPDB, "Cordoned; evicting the pods. 8 of 9 pods are gone. In the way: shop/db-0 (PDB db): The disruption budget db needs 3 healthy pods and has 3 currently.")
 	w.slot("worker-04", 0, 1, 3*time.Minute)
 	for i := 5; i <= 38; i++ {
 		n := w.waits(fmt.Sprintf("worker-%02d", i), 2*time.Hour-time.Duration(i)*time.Minute, plan.WaitingForSlot, slotTaken)
@@ -165,9 +165,9 @@ func midRoll() *world {
 	backs := plan.Record{Phase: plan.Required, Since: ago(20 * time.Minute), RequiredSince: ago(2 * time.Hour), AskedBy: []string{`request "new firmware (by bob at 2026-11-23T10:00:00.000Z)"`},
 		Requests: []plan.Request{{Text: "new firmware (by bob at 2026-11-23T10:00:00.000Z)"}},
 		BackOff: &plan.BackOff{Failures: 2, Until: noon.Add(8 * time.Minute), Reason: plan.DrainTimedOut,
-			Cause: "The drain did not end within 10m0s. 1 of 4 pods left: shop/cache-0 (budget shop/cache)."}}
+			Cause: "The drain did not end within 10m0s. 3 of 4 pods are gone. In the way: shop/cache-0 (PDB cache): The disruption budget cache needs 2 healthy pods and has 2 currently."}}
 	n := w.node("worker-40", backs, plan.BackingOff, "Backing off until 2026-11-23T12:08:00Z after 2 attempts in a row. The last: The drain did not end within 10m0s. "+
-		"1 of 4 pods left: shop/cache-0 (budget shop/cache).")
+		"3 of 4 pods are gone. In the way: shop/cache-0 (PDB cache): The disruption budget cache needs 2 healthy pods and has 2 currently.")
 	n.Annotations[node.RequestAnnotation] = "new firmware (by bob at 2026-11-23T10:00:00.000Z)"
 	return w
 }
