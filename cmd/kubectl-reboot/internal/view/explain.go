@@ -95,6 +95,9 @@ func advice(n Node, s *Status) []Advice {
 	if wants && n.Hold != nil {
 		add("Somebody put this node on hold.", "kubectl reboot unhold "+n.Name)
 	}
+	if n.Reason == string(plan.BackingOff) && n.BackOff != nil && (n.BackOff.Reason == plan.DrainTimedOut || n.BackOff.Reason == plan.BlockedByPDB) {
+		add("The drain could not end; see what the budgets of the pods in its way allow.", "kubectl get poddisruptionbudgets -A")
+	}
 	if a, ok := unblock(n); ok {
 		all = append(all, a)
 	}
