@@ -184,7 +184,7 @@ func (n *Node) look(f Facts) {
 		n.Trouble = "no agent runs here any more; when it last wrote can't be known"
 	case f.read(Pods) && pod == nil:
 		n.Trouble = fmt.Sprintf("no agent runs here any more; what it says was written %s ago", Age(quietFor))
-	case pod != nil && !n.AgentReady && !down && (stuck(pod) || f.Now.Sub(pod.CreationTimestamp.Time) > starting):
+	case pod != nil && !n.AgentReady && (n.Ready && stuck(pod) || !down && f.Now.Sub(pod.CreationTimestamp.Time) > starting):
 		n.Trouble = fmt.Sprintf("its agent's pod %s isn't ready (%s)", pod.Name, podState(pod))
 	case n.Out() && quietFor > quiet:
 		n.Trouble = fmt.Sprintf("it is out, and its agent has written nothing for %s", Age(quietFor))

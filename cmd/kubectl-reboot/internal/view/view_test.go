@@ -282,6 +282,11 @@ func pod(on string, ready bool, why string) corev1.Pod {
 	return p
 }
 
+func unready(n corev1.Node) corev1.Node {
+	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}}
+	return n
+}
+
 // young is a pod that was made just now.
 func young(p corev1.Pod) corev1.Pod {
 	p.CreationTimestamp = metav1.NewTime(noon.Add(-5 * time.Second))
@@ -319,6 +324,8 @@ func TestAgentTrouble(t *testing.T) {
 		"a new pod has no image":         {at(plan.Idle, 0), []corev1.Pod{young(pod("n", false, "ErrImagePull"))}, nil, "isn't ready (ErrImagePull)"},
 		"an old pod and a new one":       {at(plan.Required, 0), []corev1.Pod{pod("n", false, "Error"), pod("n", true, "")}, nil, ""},
 		"the machine is down":            {at(plan.Rebooting, 0), []corev1.Pod{pod("n", false, "")}, nil, ""},
+		"back, and its agent crashes":    {at(plan.Rebooting, 0), []corev1.Pod{pod("n", false, "CrashLoopBackOff")}, nil, "isn't ready (CrashLoopBackOff)"},
+		"not Ready, and it crashed":      {unready(at(plan.Rebooting, 0)), []corev1.Pod{pod("n", false, "CrashLoopBackOff")}, nil, ""},
 		"out and silent":                 {at(plan.Drain, 2*time.Hour), []corev1.Pod{pod("n", true, "")}, nil, "has written nothing for 120m"},
 		"out and not silent":             {at(plan.Drain, time.Minute), []corev1.Pod{pod("n", true, "")}, nil, ""},
 		"nothing at all":                 {aNode("n", plan.Record{}), nil, nil, "no agent (no record, no condition, no pod"},
