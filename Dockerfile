@@ -9,7 +9,7 @@ RUN go mod download
 COPY cmd cmd
 COPY pkg pkg
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} \
-    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /rebootd ./cmd/rebootd
+    go build -trimpath -buildvcs=false -gcflags=all=-l -ldflags "-s -w -X main.version=$VERSION" -o /rebootd ./cmd/rebootd
 
 # The program has the time zones inside.
 FROM scratch

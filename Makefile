@@ -19,7 +19,7 @@ help: ## Show this help.
 
 .PHONY: build
 build: ## Build the agent into bin/.
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/rebootd ./cmd/rebootd
+	CGO_ENABLED=0 $(GO) build -trimpath -gcflags=all=-l -ldflags "-s -w -X main.version=$(VERSION)" -o bin/rebootd ./cmd/rebootd
 
 .PHONY: plugin
 plugin: ## Build the kubectl plugin into bin/, with its completion beside it.
@@ -85,6 +85,10 @@ model: ## Check the model of lock and record in every order of events (spin and 
 .PHONY: e2e
 e2e: ## Run the tests on real nodes that really reboot (root, linux/amd64).
 	$(GO) test -tags e2e -count=1 -timeout 45m -v ./test/e2e
+
+.PHONY: bench
+bench: ## Measure what rebootd costs and how fast it is, and fail where a count misses its target (BENCH=full: for hours).
+	@trap '$(GO) run ./test/docs' EXIT; $(GO) run ./test/bench -o test/bench/results.json
 
 .PHONY: lint
 lint: $(LINT) $(ACTIONLINT) vuln ## Check format, style, module files, known vulnerabilities, workflows, generated docs, chart and manifests/.

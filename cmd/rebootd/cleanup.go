@@ -8,12 +8,12 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/rebootd/rebootd/pkg/cleanup"
 	"github.com/rebootd/rebootd/pkg/config"
+	"github.com/rebootd/rebootd/pkg/kube"
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
@@ -48,7 +48,7 @@ func cleanerOf(c config.Cleanup, out io.Writer) (*cleanup.Cleaner, error) {
 	rc.QPS = -1
 	rc.UserAgent = "rebootd-cleanup/" + version
 	rc.WarningHandler = rest.NoWarnings{}
-	client, err := kubernetes.NewForConfig(rc)
+	client, err := kube.New(rc)
 	if err != nil {
 		return nil, fmt.Errorf("making a client for the API server: %w", err)
 	}
@@ -68,9 +68,9 @@ func cleanerOf(c config.Cleanup, out io.Writer) (*cleanup.Cleaner, error) {
 		o.Kured, o.KuredLock = types.NamespacedName{Namespace: c.DSNamespace, Name: c.DSName}, c.LockAnnotation
 	}
 	return &cleanup.Cleaner{
-		Options: o, Nodes: client.CoreV1().Nodes(), Leases: client.CoordinationV1().Leases(c.Namespace), ConfigMaps: client.CoreV1().ConfigMaps(c.Namespace),
-		DaemonSets: func(namespace string) cleanup.DaemonSets { return client.AppsV1().DaemonSets(namespace) },
-		Pods:       func(namespace string) cleanup.Pods { return client.CoreV1().Pods(namespace) },
+		Options: o, Nodes: client.Nodes(), Leases: client.Leases(c.Namespace), ConfigMaps: client.ConfigMaps(c.Namespace),
+		DaemonSets: func(namespace string) cleanup.DaemonSets { return client.DaemonSets(namespace) },
+		Pods:       func(namespace string) cleanup.Pods { return client.Pods(namespace) },
 		Out:        out, Now: time.Now,
 	}, nil
 }

@@ -33,6 +33,9 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 	if a.DryRun {
 		return a.pretendTo(n, o, step), nil
 	}
+	if wait := a.notAllAtOnce(o, step); wait > 0 {
+		return wait, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	tale := node.Tale{Wanted: o.Wanted.Answer, Reason: step.Reason, Message: step.Told, Marks: step.Marks}
@@ -42,7 +45,7 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 			return time.Second, a.overtake(ctx, n, tale)
 		}
 		if step.Do == plan.DoTake {
-			return a.take(ctx, n)
+			return a.take(ctx, n, o.Record.Reason)
 		}
 		return atOnce, a.free(ctx, n, o, step)
 	case plan.DoDrain, plan.DoReboot:
@@ -127,7 +130,7 @@ func (a *Agent) write(n *corev1.Node, o plan.Observation, step plan.Action, do f
 // server may carry out a request long after its sender gave up: a cordon must not come when the slot is gone, or
 // another.
 func (a *Agent) overtake(ctx context.Context, n *corev1.Node, tale node.Tale) error {
-	after, err := a.Writer.Tell(ctx, n, tale)
+	after, err := a.Writer.Overtake(ctx, n, tale)
 	if err != nil {
 		a.unsettled = true
 		if apierrors.IsConflict(err) {
@@ -153,10 +156,10 @@ func (a *Agent) wrote(o plan.Observation, after plan.Record) {
 }
 
 // take takes a slot when it is this node's turn: at once if it was named, later if another was.
-func (a *Agent) take(ctx context.Context, n *corev1.Node) (time.Duration, error) {
+func (a *Agent) take(ctx context.Context, n *corev1.Node, waited plan.Reason) (time.Duration, error) {
 	s := &a.slots
-	if h := s.handover(); s.turnAt.IsZero() || s.turnAfter != h.Next {
-		s.turnAfter, s.turnAt = h.Next, h.Turn(n.Name, a.Now(), a.Chance())
+	if h, chance := a.amongMany(s.handover(), waited); s.turnAt.IsZero() || s.turnAfter != h.Next {
+		s.turnAfter, s.turnAt = h.Next, h.Turn(n.Name, a.Now(), chance)
 	}
 	if left := s.turnAt.Sub(a.Now()); left > 0 {
 		return left, nil
@@ -171,7 +174,7 @@ func (a *Agent) take(ctx context.Context, n *corev1.Node) (time.Duration, error)
 		s.refused, s.turnAt = fmt.Sprintf("No slot can be taken: %v", err), a.Now().Add(retakeRefused+a.upTo(retakeRefused))
 		return atOnce, nil // the next look tells of it
 	}
-	s.turnAt = time.Time{}
+	s.turnAt, s.taken, s.takenAt = time.Time{}, lease.UID, a.Now()
 	s.leases.Put(lease)
 	a.Tell.Happened(n, plan.Required, plan.SlotTaken, fmt.Sprintf("Took slot %s.", lease.Name))
 	return atOnce, nil
@@ -247,8 +250,18 @@ func (a *Agent) lost(err error, r plan.Record) error {
 	return err
 }
 
+// checkFor proves that the slot is still held. For the drain the cordon's proof will do, if it was a moment ago; the reboot command
+// has its own.
+func (a *Agent) checkFor(ctx context.Context, step plan.Action, r plan.Record) error {
+	s := &a.slots
+	if step.Do == plan.DoDrain && s.proved != "" && s.proved == types.UID(r.LeaseUID) && a.Now().Sub(s.provedAt).Abs() < costlyFresh {
+		return nil
+	}
+	return a.check(ctx, r)
+}
+
 // work starts the drain or the reboot command, unless it is under way. Both are started only after a live
-// read has proved that the slot is still held.
+// read has proved that the slot is still held; for the drain that may be the cordon's, of the second before.
 func (a *Agent) work(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) error {
 	a.Tell.Say(n, o.Record.Phase, step.Reason, step.Message)
 	way := drain.Evict
@@ -261,7 +274,7 @@ func (a *Agent) work(ctx context.Context, n *corev1.Node, o plan.Observation, st
 	if step.Do == plan.DoDrain && a.drain.begun(a.Now()) || step.Do == plan.DoReboot && a.command.running() {
 		return nil
 	}
-	if err := a.check(ctx, o.Record); err != nil {
+	if err := a.checkFor(ctx, step, o.Record); err != nil {
 		return a.lost(err, o.Record)
 	}
 	if step.Do == plan.DoDrain {

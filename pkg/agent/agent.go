@@ -331,11 +331,16 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 	return again
 }
 
-// leave tells a second agent for this node, if one waits, that it may start at once.
+// leave tells a second agent for this node, if one waits, that it may start at once. After a reboot command the next one is of
+// another boot, which doesn't ask.
 func (a *Agent) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if n := newest(a.self); n != nil && !a.DryRun && a.claim.holds(n) {
+	n := newest(a.self)
+	if n == nil || a.DryRun || !a.claim.holds(n) {
+		return
+	}
+	if _, record, err := node.Observe(a.NodeName, n); err != nil || record.Phase != plan.Rebooting {
 		_, _ = a.Writer.Annotate(ctx, n, map[string]any{node.AgentAnnotation: nil}) // else it finds out by itself
 	}
 }

@@ -22,7 +22,7 @@ func (a *Agent) askOthers(ctx context.Context, n *corev1.Node, o plan.Observatio
 	if err != nil {
 		return unanswered(v, err)
 	}
-	held, err := a.slots.group.Held(ctx)
+	held, err := a.held(ctx, o)
 	if err != nil {
 		return unanswered(v, err)
 	}
@@ -34,6 +34,16 @@ func (a *Agent) askOthers(ctx context.Context, n *corev1.Node, o plan.Observatio
 	v.Message = budget.TooMany(others)
 	v.Open, v.Everyone = v.Message == "", !budget.GivesWay(n.Name, others)
 	return v
+}
+
+// held are the group's slots. Right after the take they are known: it read them when its own slot was there, so of two that take at the same
+// time at least the later one has seen the other.
+func (a *Agent) held(ctx context.Context, o plan.Observation) ([]lock.Slot, error) {
+	s := &a.slots
+	if !o.Record.Out() && string(s.taken) == o.Slot.LeaseUID && a.Now().Sub(s.takenAt).Abs() < costlyFresh {
+		return s.group.Last(), nil
+	}
+	return s.group.Held(ctx)
 }
 
 // countLost opens the circuit when too many machines went down for their reboot and didn't come back: what their reboots broke, this

@@ -10,15 +10,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/record"
@@ -29,6 +27,7 @@ import (
 	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/gate"
 	"github.com/rebootd/rebootd/pkg/host"
+	"github.com/rebootd/rebootd/pkg/kube"
 	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/node/drain"
@@ -85,12 +84,12 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 	a := New(Parts{
 		NodeName:      c.NodeName,
 		Identity:      identity(machine),
-		Writer:        node.Writer{Nodes: client.CoreV1().Nodes(), Manager: name, Now: time.Now},
+		Writer:        node.Writer{Nodes: client.Nodes(), Manager: name, Now: time.Now},
 		Groups:        lockGroups(c, client, others),
 		ControlPlanes: controlPlanes(c, client),
 		LockTTL:       lock.TTL(c.LockTTL),
 		Circuit:       breaker(c, client),
-		Pause:         gate.Pause{ConfigMaps: client.CoreV1().ConfigMaps(c.Namespace), Namespace: c.Namespace, Now: time.Now},
+		Pause:         gate.Pause{ConfigMaps: client.ConfigMaps(c.Namespace), Namespace: c.Namespace, Now: time.Now},
 		Pods:          pods, Kured: present, KuredLock: kuredLock,
 		MaxUnavailable: c.MaxUnavailable.Of,
 		LockGroup:      c.LockGroup, LockGroupLabel: c.LockGroupLabel, OrderLabel: c.OrderByLabel, Fleet: others,
@@ -125,10 +124,10 @@ func watchFiles(ctx context.Context, asking []Sentinel, wake func()) {
 	}
 }
 
-func lockGroups(c config.Config, client kubernetes.Interface, others *fleet.Reader) func(name, members string) *lock.Group {
+func lockGroups(c config.Config, client *kube.Client, others *fleet.Reader) func(name, members string) *lock.Group {
 	return func(name, members string) *lock.Group {
 		return &lock.Group{
-			Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace, Name: name,
+			Leases: client.Leases(c.Namespace), Namespace: c.Namespace, Name: name,
 			Slots: c.Concurrency.Number,
 			Count: func(ctx context.Context) (slots, nodes int, err error) {
 				n, err := others.Count(ctx, members)
@@ -138,23 +137,36 @@ func lockGroups(c config.Config, client kubernetes.Interface, others *fleet.Read
 	}
 }
 
-func controlPlanes(c config.Config, client kubernetes.Interface) *lock.Group {
+func controlPlanes(c config.Config, client *kube.Client) *lock.Group {
 	return &lock.Group{
-		Leases: client.CoordinationV1().Leases(c.Namespace), Namespace: c.Namespace,
+		Leases: client.Leases(c.Namespace), Namespace: c.Namespace,
 		Name: "control-plane", Only: lock.ControlPlaneSlot, Slots: 1,
 	}
 }
 
-func drainerOf(c config.Config, client kubernetes.Interface, pods gate.Pods, metrics *tell.Metrics, log logrus.FieldLogger) *drain.Drainer {
-	return drain.New(client, drain.Options{
+func drainerOf(c config.Config, client *kube.Client, pods gate.Pods, metrics *tell.Metrics, log logrus.FieldLogger) *drain.Drainer {
+	return drain.New(DrainClient(client), drain.Options{
 		NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector, LastSelector: c.DrainLastSelector,
 		SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout, Hold: pods.Why, Answered: metrics.Evicted,
 	}, log)
 }
 
+// DrainClient is what a drain needs, of this client.
+func DrainClient(client *kube.Client) drain.Client {
+	return drain.Client{
+		Core: client.Core(), Pods: client.Pods(corev1.NamespaceAll),
+		DaemonSet: func(ctx context.Context, namespace, name string) (*appsv1.DaemonSet, error) {
+			return client.DaemonSets(namespace).Get(ctx, name, metav1.GetOptions{})
+		},
+		Budgets: func(ctx context.Context, namespace string) (*policyv1.PodDisruptionBudgetList, error) {
+			return client.Budgets(namespace).List(ctx, metav1.ListOptions{})
+		},
+	}
+}
+
 // connect makes the client. Its own rate limit is off: the API server's priority and fairness does that
 // better, and a drain of a hundred pods must not crawl.
-func connect(c config.Config, version string, metrics *tell.Metrics, log logrus.FieldLogger) (kubernetes.Interface, *fleet.Reader, gate.Metadata, error) {
+func connect(c config.Config, version string, metrics *tell.Metrics, log logrus.FieldLogger) (*kube.Client, *fleet.Reader, gate.Metadata, error) {
 	// The API machinery logs through klog; its lines belong into this stream, where they are seldom wanted.
 	klog.SetLogger(tell.Library(log, time.Now))
 	if c.Kubeconfig != "" {
@@ -175,16 +187,11 @@ func connect(c config.Config, version string, metrics *tell.Metrics, log logrus.
 	rc.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	rc.Wrap(metrics.Requests)
 	rc.WarningHandler = rest.NoWarnings{}
-	client, err := kubernetes.NewForConfig(rc)
+	client, err := kube.New(rc)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("making a client for the API server: %w", err)
 	}
-	meta, err := metadata.NewForConfig(rc)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("making a metadata client for the API server: %w", err)
-	}
-	nodes, pods := meta.Resource(corev1.SchemeGroupVersion.WithResource("nodes")), meta.Resource(corev1.SchemeGroupVersion.WithResource("pods"))
-	return client, &fleet.Reader{Metadata: nodes, Nodes: client.CoreV1().Nodes(), OrderLabel: c.OrderByLabel}, pods, nil
+	return client, &fleet.Reader{Nodes: client, OrderLabel: c.OrderByLabel}, client.Metadata("pods"), nil
 }
 
 func blockingPods(c config.Config, pods gate.Metadata) (gate.Pods, error) {
@@ -200,25 +207,25 @@ func blockingPods(c config.Config, pods gate.Metadata) (gate.Pods, error) {
 }
 
 // daemons is nil if they aren't to be waited for.
-func daemons(c config.Config, client kubernetes.Interface) *node.Daemons {
+func daemons(c config.Config, client *kube.Client) *node.Daemons {
 	if !c.WaitForDaemonSets {
 		return nil
 	}
 	hostname, _ := os.Hostname() // a pod's is its name, unless it is in the host's network: then it is waited for like any other
 	return &node.Daemons{
-		Pods: client.CoreV1().Pods(corev1.NamespaceAll), NodeName: c.NodeName, Selector: c.DaemonSetSelector, Self: c.Namespace + "/" + hostname,
+		Pods: client.Pods(corev1.NamespaceAll), NodeName: c.NodeName, Selector: c.DaemonSetSelector, Self: c.Namespace + "/" + hostname,
 	}
 }
 
-func volumes(nodeName string, client kubernetes.Interface) *node.Volumes {
-	core, attachments := client.CoreV1(), client.StorageV1().VolumeAttachments()
+func volumes(nodeName string, client *kube.Client) *node.Volumes {
+	attachments := client.Attachments()
 	return &node.Volumes{
-		NodeName: nodeName, Pods: core.Pods(corev1.NamespaceAll),
+		NodeName: nodeName, Pods: client.Pods(corev1.NamespaceAll),
 		Claim: func(ctx context.Context, namespace, name string) (*corev1.PersistentVolumeClaim, error) {
-			return core.PersistentVolumeClaims(namespace).Get(ctx, name, metav1.GetOptions{})
+			return client.Claims(namespace).Get(ctx, name, metav1.GetOptions{})
 		},
 		Volume: func(ctx context.Context, name string) (*corev1.PersistentVolume, error) {
-			return core.PersistentVolumes().Get(ctx, name, metav1.GetOptions{})
+			return client.Volumes().Get(ctx, name, metav1.GetOptions{})
 		},
 		Attachment: func(ctx context.Context, name string) (*storagev1.VolumeAttachment, error) {
 			return attachments.Get(ctx, name, metav1.GetOptions{})
@@ -234,12 +241,12 @@ func bootedAt() (time.Time, error) {
 	return time.Now().Add(-up), nil
 }
 
-func breaker(c config.Config, client kubernetes.Interface) *circuit.Breaker {
+func breaker(c config.Config, client *kube.Client) *circuit.Breaker {
 	if c.FailureThreshold == 0 {
 		return nil
 	}
 	return &circuit.Breaker{
-		ConfigMaps: client.CoreV1().ConfigMaps(c.Namespace), Namespace: c.Namespace, Now: time.Now,
+		ConfigMaps: client.ConfigMaps(c.Namespace), Namespace: c.Namespace, Now: time.Now,
 		Rules: circuit.Rules{Threshold: c.FailureThreshold, Reset: c.CircuitReset},
 	}
 }
@@ -283,14 +290,14 @@ func opening(s schedule.Schedule, now time.Time) tell.Opening {
 	return o
 }
 
-func teller(ctx context.Context, c config.Config, client kubernetes.Interface, metrics *tell.Metrics, log logrus.FieldLogger) *tell.Teller {
+func teller(ctx context.Context, c config.Config, client *kube.Client, metrics *tell.Metrics, log logrus.FieldLogger) *tell.Teller {
 	t := &tell.Teller{Log: log, Metrics: metrics, Now: time.Now}
 	t.Notices = notices(c, t.Metrics, log, t.Now)
 	if !c.DryRun {
 		events := record.NewBroadcaster(record.WithContext(ctx))
-		events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: client.CoreV1().Events(corev1.NamespaceAll)})
+		events.StartRecordingToSink(kube.Sink{Client: client})
 		context.AfterFunc(ctx, events.Shutdown)
-		t.Events = events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: name, Host: c.NodeName})
+		t.Events = events.NewRecorder(client.Scheme(), corev1.EventSource{Component: name, Host: c.NodeName})
 	}
 	return t
 }

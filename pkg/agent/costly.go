@@ -28,17 +28,16 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 		a.inquiry.forget()
 		return nil, nil
 	}
+	var said []plan.Verdict
+	if len(a.CostlyGates) > 0 {
+		a.memory.answers = a.inquiry.recent(a, n)
+		if said = a.memory.answers.verdicts; said == nil {
+			return nil, errNotYet // before the cluster is asked: its answers would be old when these have come
+		}
+	}
 	if a.memory.costly == nil || a.Now().Sub(a.memory.costlyAt) >= a.costlyEvery() {
 		a.memory.costly = a.askCluster(ctx, n, o)
 		a.memory.costlyAt = a.Now() // not before: answers that took long to get are no older for it
-	}
-	if len(a.CostlyGates) == 0 {
-		return slices.Clone(a.memory.costly), nil
-	}
-	a.memory.answers = a.inquiry.recent(a, n)
-	said := a.memory.answers.verdicts
-	if said == nil {
-		return nil, errNotYet
 	}
 	for i := range said {
 		said[i].Costly = true
@@ -56,7 +55,7 @@ func (a *Agent) askCluster(ctx context.Context, n *corev1.Node, o plan.Observati
 	if fleet.ControlPlane(n.Labels) {
 		verdicts = append(verdicts, a.askControlPlane(ctx, n, o.Record))
 	}
-	verdicts = append(verdicts, a.askDaemons(ctx)...)
+	verdicts = append(verdicts, a.askDaemons(ctx, o.Record)...)
 	for i := range verdicts {
 		verdicts[i].Costly = true
 	}

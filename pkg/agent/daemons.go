@@ -10,15 +10,18 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// askDaemons is no gate of its own: it reads how the DaemonSets' pods are before the reboot, for after it nobody could tell.
-func (a *Agent) askDaemons(ctx context.Context) []plan.Verdict {
-	if a.Daemons == nil {
+// askDaemons is no gate of its own: it reads how the DaemonSets' pods are before the reboot, for after it nobody could tell. Once is
+// enough for a node that is out.
+func (a *Agent) askDaemons(ctx context.Context, r plan.Record) []plan.Verdict {
+	if a.Daemons == nil || r.Out() && a.memory.daemons != nil {
 		return nil
 	}
 	v := plan.Verdict{Gate: "daemonsets", Open: true, Everyone: true}
 	var err error
 	if a.memory.daemons, err = a.Daemons.Read(ctx); err != nil {
 		v = unanswered(v, err)
+	} else if a.memory.daemons == nil {
+		a.memory.daemons = []plan.Daemon{} // there are none, and that is known
 	}
 	return []plan.Verdict{v}
 }

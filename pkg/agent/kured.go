@@ -10,10 +10,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/rebootd/rebootd/pkg/config"
 	"github.com/rebootd/rebootd/pkg/gate"
+	"github.com/rebootd/rebootd/pkg/kube"
 	"github.com/rebootd/rebootd/pkg/kured"
 	"github.com/rebootd/rebootd/pkg/plan"
 )
@@ -111,11 +111,11 @@ func (a *Agent) leaveKured(ctx context.Context, n *corev1.Node) error {
 }
 
 // kureds are the gate of a kured that is installed, and its lock if rebootd works beside it.
-func kureds(c config.Config, client kubernetes.Interface, now func() time.Time) (Rule[*appsv1.DaemonSet], KuredLock) {
+func kureds(c config.Config, client *kube.Client, now func() time.Time) (Rule[*appsv1.DaemonSet], KuredLock) {
 	if c.DSName == "" {
 		return nil, nil
 	}
-	sets := client.AppsV1().DaemonSets(c.DSNamespace)
+	sets := client.DaemonSets(c.DSNamespace)
 	present := gate.Kured{
 		DaemonSets: sets, Namespace: c.DSNamespace, Name: c.DSName,
 		Ours: func(d *appsv1.DaemonSet) bool { return kured.Ours(d, c.LockAnnotation) },
@@ -127,7 +127,7 @@ func kureds(c config.Config, client kubernetes.Interface, now func() time.Time) 
 	return present, &kured.Interlock{
 		DaemonSets: sets, Namespace: c.DSNamespace, Name: c.DSName, Annotation: c.LockAnnotation, Node: c.NodeName, Manager: name, Now: now,
 		Gone: func(ctx context.Context, node string) (bool, error) {
-			_, err := client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
+			_, err := client.Nodes().Get(ctx, node, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
 				return true, nil
 			}

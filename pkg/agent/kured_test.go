@@ -67,7 +67,7 @@ func TestKuredPresent(t *testing.T) {
 			t.Errorf("beside kured: %d requests in a day and %d for kured, lease %v", n-before, clients()[0].Calls-calls, m.Lease())
 		}
 		s.Remove()
-		m.Until("goes on", time.Second, func() bool { return m.Lease() != nil })
+		m.Until("goes on", 5*time.Second, func() bool { return m.Lease() != nil })
 		m.Back(1)
 		m.Pass(time.Minute)
 		calls = clients()[0].Calls

@@ -44,6 +44,9 @@ type memory struct {
 	due time.Time
 	// priority is the one that was told to be no number.
 	priority string
+	// telling is the reason that this node has yet to tell, because all nodes do, and tellAt when it will.
+	telling plan.Reason
+	tellAt  time.Time
 	// dry stands in for the record and the condition, which a dry run doesn't write.
 	dry *dryRecord
 }
@@ -211,7 +214,7 @@ func (a *Agent) ask(ctx context.Context, n *corev1.Node, o plan.Observation) ([]
 		return nil, err
 	}
 	var verdicts []plan.Verdict
-	if asksGates(o.Record.Phase) {
+	if asksGates(o) {
 		verdicts = a.askCheap(ctx, n, how)
 	}
 	if o.Record.Phase == plan.Required {

@@ -75,7 +75,7 @@ func TestPause(t *testing.T) {
 			t.Errorf("with a request-now: %+v", c)
 		}
 		resume(m)
-		m.Until("goes on", time.Second, func() bool { return m.Lease() != nil })
+		m.Until("goes on", 5*time.Second, func() bool { return m.Lease() != nil })
 		m.Back(1)
 	})
 }
@@ -91,7 +91,7 @@ func TestPauseUntil(t *testing.T) {
 		if c := m.Told(); c.Reason != string(plan.Paused) || m.Lease() != nil {
 			t.Errorf("a second before the end: %+v, lease %v", c, m.Lease())
 		}
-		m.Until("goes on", 2*time.Second, func() bool { return m.Lease() != nil })
+		m.Until("goes on", 6*time.Second, func() bool { return m.Lease() != nil })
 		m.Back(1)
 	})
 }

@@ -3,10 +3,9 @@ package agent
 import (
 	"context"
 
-	"k8s.io/client-go/kubernetes"
-
 	"github.com/rebootd/rebootd/pkg/config"
 	"github.com/rebootd/rebootd/pkg/gate"
+	"github.com/rebootd/rebootd/pkg/kube"
 	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/node/drain"
 )
@@ -24,11 +23,11 @@ func costlyGates(c config.Config, skew Gate, drainer *drain.Drainer) []Gate {
 }
 
 // skewGate is nil if the versions don't matter.
-func skewGate(c config.Config, client kubernetes.Interface) Gate {
+func skewGate(c config.Config, client *kube.Client) Gate {
 	if c.VersionSkew == "ignore" {
 		return nil
 	}
-	return gate.Skew{Server: serverVersion(client)}
+	return gate.Skew{Server: client.ServerVersion}
 }
 
 func refused(drainer *drain.Drainer) func(context.Context) ([]string, error) {

@@ -2,13 +2,9 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/version"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/rebootd/rebootd/pkg/plan"
 )
@@ -38,19 +34,4 @@ func (a *Agent) skew(ctx context.Context, n *corev1.Node, r plan.Record) plan.Ve
 		*m = skewMemory{kubelet: kubelet, at: a.Now(), verdict: v}
 	}
 	return m.verdict
-}
-
-// serverVersion asks the API server for its version.
-func serverVersion(client kubernetes.Interface) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		raw, err := client.Discovery().RESTClient().Get().AbsPath("/version").Do(ctx).Raw()
-		if err != nil {
-			return "", fmt.Errorf("get /version: %w", err)
-		}
-		var info version.Info
-		if err := json.Unmarshal(raw, &info); err != nil {
-			return "", fmt.Errorf("get /version: %w", err)
-		}
-		return info.GitVersion, nil
-	}
 }

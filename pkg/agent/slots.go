@@ -41,6 +41,14 @@ type slots struct {
 	stranger  bool      // an earlier Node's Lease was told of
 	shared    bool      // the control planes' slot may be held
 
+	// proved is the slot that a live read last showed to be held, provedAt when that was; empty: it showed that none is, or failed.
+	proved   types.UID
+	provedAt time.Time
+
+	// taken is the slot that this process took last, takenAt when.
+	taken   types.UID
+	takenAt time.Time
+
 	lease, sharedLease lease
 
 	mu   sync.Mutex
@@ -326,7 +334,12 @@ func (a *Agent) certain(ctx context.Context, seen plan.Slot, r plan.Record) plan
 func (a *Agent) check(ctx context.Context, r plan.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return a.slots.group.Check(ctx, r.Slot, types.UID(r.LeaseUID))
+	err := a.slots.group.Check(ctx, r.Slot, types.UID(r.LeaseUID))
+	if a.slots.proved = types.UID(r.LeaseUID); err != nil {
+		a.slots.proved = ""
+	}
+	a.slots.provedAt = a.Now()
+	return err
 }
 
 // noteStranger tells once of a slot that an earlier Node of this name left; the garbage collector frees it.

@@ -139,7 +139,7 @@ func (w *watched[T]) judge(found []T, err error) plan.Verdict {
 
 // watchGates watches what people hold this node back with, as long as they can. errNotYet: look again when that was read.
 func (a *Agent) watchGates(ctx context.Context, o plan.Observation) error {
-	asked := asksGates(o.Record.Phase)
+	asked := asksGates(o)
 	soon := o.Wanted.Answer == plan.Yes && (o.Record.Phase == plan.Idle || o.Record.Phase == "")
 	if !asked && !soon {
 		a.pause.stop()
@@ -156,7 +156,14 @@ func (a *Agent) watchGates(ctx context.Context, o plan.Observation) error {
 	return nil
 }
 
-// asksGates reports whether a node in this phase can be held back.
-func asksGates(p plan.Phase) bool {
-	return p == plan.Required || p == plan.Drain || p == plan.Rebooting
+// asksGates reports whether this node can be held back. One that is out and has rebooted can't: it only comes back.
+func asksGates(o plan.Observation) bool {
+	switch o.Record.Phase {
+	case plan.Required:
+		return true
+	case plan.Drain, plan.Rebooting:
+		return o.BootID == o.Record.BootID
+	default:
+		return false
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -21,9 +22,10 @@ const (
 	requiredLabel      = "rebootd.io/reboot-required"
 )
 
-// Metadata lists the metadata of Nodes: client-go's metadata client fits.
-type Metadata interface {
-	List(ctx context.Context, o metav1.ListOptions) (*metav1.PartialObjectMetadataList, error)
+// Nodes reads Nodes one after another, consistently and each in one request, and never has all of them in memory: package kube's client fits.
+type Nodes interface {
+	EachNode(ctx context.Context, o metav1.ListOptions, take func(*corev1.Node)) error
+	EachNodeMetadata(ctx context.Context, o metav1.ListOptions, take func(*metav1.PartialObjectMetadata)) error
 }
 
 // Waiter is a node that waits for nothing but a slot.
@@ -38,29 +40,20 @@ type Waiter struct {
 
 // Reader reads Nodes.
 type Reader struct {
-	Metadata Metadata
-	Nodes    Nodes
+	Nodes Nodes
 	// OrderLabel is the label whose value is a node's zone.
 	OrderLabel string
 }
 
-// Count is how many Nodes the selector matches, read consistently.
+// Count is how many Nodes the selector matches.
 func (r *Reader) Count(ctx context.Context, members string) (int, error) {
-	n, o := 0, metav1.ListOptions{LabelSelector: members, Limit: pageSize}
-	for {
-		list, err := r.Metadata.List(ctx, o)
-		if err != nil {
-			return 0, fmt.Errorf("list Nodes: %w", err)
-		}
-		n += len(list.Items)
-		if o.Continue = list.Continue; o.Continue == "" {
-			return n, nil
-		}
+	n := 0
+	err := r.Nodes.EachNodeMetadata(ctx, metav1.ListOptions{LabelSelector: members}, func(*metav1.PartialObjectMetadata) { n++ })
+	if err != nil {
+		return 0, fmt.Errorf("list Nodes: %w", err)
 	}
+	return n, nil
 }
-
-// pageSize bounds the answer that is in memory at once: the metadata of a Node is some kilobytes.
-const pageSize = 500
 
 // Waiting lists those of the selector's Nodes that wait for nothing but a slot. Who is held back by something else, or
 // backs off, is left out: to be named would cost the others their time.
@@ -70,21 +63,15 @@ func (r *Reader) Waiting(ctx context.Context, members string) ([]Waiter, error) 
 		selector += "," + members
 	}
 	var found []Waiter
-	o := metav1.ListOptions{LabelSelector: selector, Limit: pageSize}
-	for {
-		list, err := r.Metadata.List(ctx, o)
-		if err != nil {
-			return nil, fmt.Errorf("list Nodes that wait: %w", err)
+	err := r.Nodes.EachNodeMetadata(ctx, metav1.ListOptions{LabelSelector: selector}, func(n *metav1.PartialObjectMetadata) {
+		if w, waits := r.waiter(n); waits {
+			found = append(found, w)
 		}
-		for i := range list.Items {
-			if w, waits := r.waiter(&list.Items[i]); waits {
-				found = append(found, w)
-			}
-		}
-		if o.Continue = list.Continue; o.Continue == "" {
-			return found, nil
-		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list Nodes that wait: %w", err)
 	}
+	return found, nil
 }
 
 func (r *Reader) waiter(n *metav1.PartialObjectMetadata) (Waiter, bool) {

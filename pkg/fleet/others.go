@@ -23,11 +23,6 @@ func ControlPlane(labels map[string]string) bool {
 	return ok || master
 }
 
-// Nodes lists whole Nodes: client-go's typed client fits.
-type Nodes interface {
-	List(ctx context.Context, o metav1.ListOptions) (*corev1.NodeList, error)
-}
-
 // ControlPlanes lists the control planes but this one. No selector matches either of two labels, so it asks twice.
 func (r *Reader) ControlPlanes(ctx context.Context, self string) ([]plan.Other, error) {
 	others, err := r.Others(ctx, self, controlPlaneLabel)
@@ -38,24 +33,18 @@ func (r *Reader) ControlPlanes(ctx context.Context, self string) ([]plan.Other, 
 	return append(others, masters...), err
 }
 
-// Others lists the Nodes of a selector but this one, read consistently and a page at a time.
+// Others lists the Nodes of a selector but this one.
 func (r *Reader) Others(ctx context.Context, self, members string) ([]plan.Other, error) {
 	var others []plan.Other
-	o := metav1.ListOptions{LabelSelector: members, Limit: pageSize}
-	for {
-		list, err := r.Nodes.List(ctx, o)
-		if err != nil {
-			return nil, fmt.Errorf("list Nodes: %w", err)
+	err := r.Nodes.EachNode(ctx, metav1.ListOptions{LabelSelector: members}, func(n *corev1.Node) {
+		if n.Name != self {
+			others = append(others, other(n))
 		}
-		for i := range list.Items {
-			if n := &list.Items[i]; n.Name != self {
-				others = append(others, other(n))
-			}
-		}
-		if o.Continue = list.Continue; o.Continue == "" {
-			return others, nil
-		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list Nodes: %w", err)
 	}
+	return others, nil
 }
 
 func other(n *corev1.Node) plan.Other {

@@ -30,7 +30,7 @@ func (w Window) Ask(_ context.Context, n *corev1.Node) plan.Verdict {
 	s := w.Schedule.At(w.Now(), margin)
 	v := plan.Verdict{Gate: "window", Open: s.Open, Skippable: true}
 	if !s.Open {
-		v.Reason, v.Message, v.Everyone = plan.OutsideWindow, s.Message, true
+		v.Reason, v.Message, v.Everyone, v.Until = plan.OutsideWindow, s.Message, true, s.Opens
 		if s.Frozen {
 			v.Reason, v.Skippable = plan.Frozen, false // a freeze always closes
 		}

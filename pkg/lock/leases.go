@@ -73,7 +73,12 @@ type Group struct {
 	countedAt time.Time
 	// given are the slots that this process has begun to free.
 	given map[types.UID]bool
+	// last are the slots that were held when that was last read consistently.
+	last []Slot
 }
+
+// Last are the slots that the last consistent read showed; right after a take it is one that came after the take.
+func (g *Group) Last() []Slot { return g.last }
 
 // Source lists and watches the group's Leases.
 func (g *Group) Source() mirror.Source {
@@ -257,6 +262,7 @@ func (g *Group) live(ctx context.Context) ([]Slot, map[types.UID]*coordinationv1
 			byUID[l.UID] = l
 		}
 	}
+	g.last = held
 	return held, byUID, nil
 }
 

@@ -113,7 +113,7 @@ func New[T Object](name string, source Source, example T, onGone func(T)) *Mirro
 	}
 	// After an outage every agent of the cluster comes back: the jitter spreads them, the cap bounds how long
 	// a node stays blind.
-	backoff := wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 1, Steps: 5, Cap: 10 * time.Second}
+	backoff := wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 2, Steps: 5, Cap: 10 * time.Second}
 	m.pause = backoff.DelayWithReset(clock.RealClock{}, forgiven)
 	m.reflector = cache.NewReflectorWithOptions(lw, example, (*store[T])(m), cache.ReflectorOptions{Name: name, Backoff: &backoff})
 	return m

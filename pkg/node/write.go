@@ -24,7 +24,7 @@ type Tale struct {
 	Marks []plan.Change
 }
 
-// Writer writes to one Node. Each write is made on the version of the Node that it was decided on, and fails with a
+// Writer writes to one Node. Each write but Tell is made on the version of the Node that it was decided on, and fails with a
 // conflict when somebody changed it since: then one looks again. That is what makes a cordon neither
 // forgotten nor stolen.
 type Writer struct {
@@ -44,10 +44,20 @@ func (w *Writer) Write(ctx context.Context, n *corev1.Node, r plan.Record, t Tal
 	}, "status")
 }
 
-// Tell writes the condition alone and leaves the record as it stands.
+// Tell writes the condition alone and leaves the record as it stands. It is for whatever version of the Node there is now: others write to it just
+// when it was cordoned or uncordoned, and what is told doesn't depend on it. Told too late, it is told anew.
 func (w *Writer) Tell(ctx context.Context, n *corev1.Node, t Tale) (*corev1.Node, error) {
+	return w.tell(ctx, n, t, map[string]any{"uid": n.UID})
+}
+
+// Overtake is Tell for this version of the Node alone: where it succeeds, no other write that was made on the version can succeed any more.
+func (w *Writer) Overtake(ctx context.Context, n *corev1.Node, t Tale) (*corev1.Node, error) {
+	return w.tell(ctx, n, t, on(n))
+}
+
+func (w *Writer) tell(ctx context.Context, n *corev1.Node, t Tale, which map[string]any) (*corev1.Node, error) {
 	return w.patch(ctx, n, map[string]any{
-		"metadata": on(n),
+		"metadata": which,
 		"status":   map[string]any{"conditions": []corev1.NodeCondition{w.condition(n, t)}},
 	}, "status")
 }

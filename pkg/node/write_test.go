@@ -66,7 +66,7 @@ func TestWriter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		check("every patch", map[string]any{"metadata|uid": "uid", "metadata|resourceVersion": "42"})
+		check("every patch but what only tells", map[string]any{"metadata|uid": "uid", "metadata|resourceVersion": "42"})
 	}
 
 	call(w.Cordon(t.Context(), n, record, Tale{Wanted: plan.Yes}))
@@ -84,8 +84,12 @@ func TestWriter(t *testing.T) {
 	if !condition(t, c).LastTransitionTime.Time.Equal(before.Time) || !condition(t, c).LastHeartbeatTime.Time.Equal(now) {
 		t.Errorf("a condition that stays true keeps its transition time: %+v", condition(t, c))
 	}
-	call(w.Tell(t.Context(), n, Tale{Wanted: plan.Yes}))
-	check("tell", map[string]any{"metadata|annotations": "absent"})
+	call(w.Overtake(t.Context(), n, Tale{Wanted: plan.Yes}))
+	check("overtake", map[string]any{"metadata|annotations": "absent"})
+	if _, err := w.Tell(t.Context(), n, Tale{Wanted: plan.Yes}); err != nil {
+		t.Fatal(err)
+	}
+	check("tell", map[string]any{"metadata|uid": "uid", "metadata|resourceVersion": "absent", "metadata|annotations": "absent"})
 
 	one := "1"
 	marks := []plan.Change{{Kind: plan.Label, Key: "l", Value: &one}, {Kind: plan.Annotation, Key: "a"}}

@@ -294,6 +294,8 @@ func recovering(o Observation, p Policy, now time.Time) Action {
 	if a, waits := unhealthy(o, now); waits {
 		left := o.Record.Since.Add(p.RebootTimeout).Sub(now)
 		switch {
+		case justBack(o, now) && a.Reason == NotReadyAfterReboot:
+			return within(Action{Do: DoWait, Reason: RebootSucceeded, Message: o.Node.Told.Message}, backAt(o).Sub(now))
 		case o.Record.Attempts == 0: // nothing that rebootd did
 			return a
 		case left > 0:
@@ -314,6 +316,15 @@ func recovering(o Observation, p Policy, now time.Time) Action {
 		msg = "Rebooted and healthy. It was cordoned before rebootd came, so it stays cordoned."
 	}
 	return uncordon(r.enter(Settle, Uncordoned, now), Uncordoned, msg)
+}
+
+// quietAfterBoot is how long after the reboot it is nothing to speak of that the Node is not Ready yet: that it has rebooted was just said.
+const quietAfterBoot = 3 * time.Second
+
+func backAt(o Observation) time.Time { return o.Record.Since.Add(quietAfterBoot) }
+
+func justBack(o Observation, now time.Time) bool {
+	return o.Record.Reason == RebootSucceeded && o.Node.Told.Reason == RebootSucceeded && now.Before(backAt(o))
 }
 
 // unhealthy says what is still missing on a node that has rebooted.

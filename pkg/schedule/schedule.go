@@ -29,6 +29,8 @@ type State struct {
 	Open bool
 	// Frozen is whether a freeze is what closes it.
 	Frozen bool
+	// Opens is when it opens next, if it is closed and that is known.
+	Opens time.Time
 	// Message is a sentence that says why it is open or closed, and when that changes.
 	Message string
 }
@@ -37,17 +39,20 @@ type State struct {
 func (s Schedule) At(t time.Time, margin time.Duration) State {
 	t = t.In(s.Zone)
 	if f, until, frozen := s.frozen(t); frozen {
-		return State{Frozen: true, Message: fmt.Sprintf("Freeze %s holds until %s; %s.", f, stamp(until), s.nextOpening(t))}
+		opens, next := s.nextOpening(t)
+		return State{Frozen: true, Opens: opens, Message: fmt.Sprintf("Freeze %s holds until %s; %s.", f, stamp(until), next)}
 	}
 	window, _, open := s.covered(t)
 	if !open {
-		return State{Message: fmt.Sprintf("No maintenance window is open; %s.", s.nextOpening(t))}
+		opens, next := s.nextOpening(t)
+		return State{Opens: opens, Message: fmt.Sprintf("No maintenance window is open; %s.", next)}
 	}
 	closes, ok := s.Closes(t, margin)
 	switch {
 	case ok:
-		return State{Message: fmt.Sprintf("The maintenance window closes at %s, so close that nothing is begun any more (--window-margin=%s); %s.",
-			stamp(closes), margin, s.nextOpening(closes))}
+		opens, next := s.nextOpening(closes)
+		return State{Opens: opens, Message: fmt.Sprintf("The maintenance window closes at %s, so close that nothing is begun any more (--window-margin=%s); %s.",
+			stamp(closes), margin, next)}
 	case window == "" && len(s.Freezes) == 0:
 		return State{Open: true, Message: "There are no maintenance windows, so it is always open."}
 	case window == "":
@@ -56,16 +61,16 @@ func (s Schedule) At(t time.Time, margin time.Duration) State {
 	return State{Open: true, Message: fmt.Sprintf("Maintenance window %s is open.", window)}
 }
 
-// nextOpening says when the next opening after a closed t is.
-func (s Schedule) nextOpening(t time.Time) string {
+// nextOpening says when the next opening after a closed t is; zero if there is none.
+func (s Schedule) nextOpening(t time.Time) (time.Time, string) {
 	at, window, ok := s.opens(t)
 	switch {
 	case !ok:
-		return "no window opens any more"
+		return time.Time{}, "no window opens any more"
 	case window == "":
-		return "it opens at " + stamp(at)
+		return at, "it opens at " + stamp(at)
 	default:
-		return fmt.Sprintf("the next one opens at %s (%s)", stamp(at), window)
+		return at, fmt.Sprintf("the next one opens at %s (%s)", stamp(at), window)
 	}
 }
 

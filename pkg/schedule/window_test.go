@@ -168,8 +168,13 @@ func TestMessages(t *testing.T) {
 		if tt.windows != "" {
 			s = with(t, berlin, strings.Split(tt.windows, " | ")...)
 		}
-		if got := s.At(at(t, berlin, tt.at), tt.margin); got != (State{tt.open, tt.frozen, tt.want}) {
+		got := s.At(at(t, berlin, tt.at), tt.margin)
+		if got.Open != tt.open || got.Frozen != tt.frozen || got.Message != tt.want {
 			t.Errorf("%s at %s: got %+v\nwant %s", tt.windows, tt.at, got, tt.want)
+		}
+		never := got.Open || strings.Contains(tt.want, "no window opens any more")
+		if got.Opens.IsZero() != never || !never && !strings.Contains(tt.want, "opens at "+stamp(got.Opens)) {
+			t.Errorf("%s at %s: opens at %s\nwant %s", tt.windows, tt.at, got.Opens, tt.want)
 		}
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/rebootd/rebootd/pkg/config"
 	"github.com/rebootd/rebootd/pkg/plan"
 	"github.com/rebootd/rebootd/pkg/tell"
+	bench "github.com/rebootd/rebootd/test/bench/page"
 )
 
 func main() {
@@ -37,6 +38,9 @@ func main() {
 	}
 }
 
+// written is a file.
+type written struct{ file, text string }
+
 func run(check bool) error {
 	reasons, err := reasons()
 	if err != nil {
@@ -46,7 +50,7 @@ func run(check bool) error {
 	if err != nil {
 		return err
 	}
-	pages := []struct{ file, text string }{
+	pages := []written{
 		{"docs/configuration.md", "# Configuration\n\n" + config.Markdown()},
 		{"docs/reasons.md", reasons},
 		{"docs/metrics.md", metrics},
@@ -54,13 +58,18 @@ func run(check bool) error {
 	for i := range pages {
 		pages[i].text = "<!-- Made from the code by `make docs`. -->\n\n" + pages[i].text
 	}
-	for _, page := range []string{"README.md", "docs/plugin.md"} {
-		text, err := included(page)
+	for _, name := range []string{"README.md", "docs/plugin.md"} {
+		text, err := included(name)
 		if err != nil {
 			return err
 		}
-		pages = append(pages, struct{ file, text string }{page, text})
+		pages = append(pages, written{name, text})
 	}
+	measured, err := performance()
+	if err != nil {
+		return err
+	}
+	pages = append(pages, measured...)
 	for _, p := range pages {
 		text := []byte(p.text)
 		old, err := os.ReadFile(p.file)
@@ -75,6 +84,24 @@ func run(check bool) error {
 		}
 	}
 	return nil
+}
+
+// performance is what the benchmark measured, and its pictures.
+func performance() ([]written, error) {
+	const measured = "test/bench/results.json"
+	r, err := bench.Read(measured)
+	if err != nil {
+		return nil, err
+	}
+	plots, err := r.Plots()
+	if err != nil {
+		return nil, err
+	}
+	pages := []written{{"docs/performance.md", "<!-- Made from " + measured + " by `make docs`. -->\n\n" + r.Markdown()}}
+	for name, svg := range plots {
+		pages = append(pages, written{"docs/" + name, string(svg)})
+	}
+	return pages, nil
 }
 
 // included is a page with what stands between its marks taken anew from the files that they name.

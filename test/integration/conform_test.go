@@ -5,9 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/metadata"
-
+	"github.com/rebootd/rebootd/pkg/kube"
 	"github.com/rebootd/rebootd/test/fleet/conform"
 )
 
@@ -15,14 +13,14 @@ import (
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	f := shared(t)
-	metas, err := metadata.NewForConfig(f.Config())
+	each, err := kube.New(f.Config())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ns := f.namespace(t)
 	conform.Run(t, conform.API{
 		Nodes: f.client.CoreV1().Nodes(), Leases: f.client.CoordinationV1().Leases(ns),
-		Metas:      metas.Resource(corev1.SchemeGroupVersion.WithResource("nodes")),
+		Each:       each,
 		ConfigMaps: f.client.CoreV1().ConfigMaps(ns),
 		Prefix:     "conform-" + strings.ToLower(rand.Text()[:6]),
 	})

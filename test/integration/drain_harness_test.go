@@ -20,6 +20,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/rebootd/rebootd/pkg/agent"
+	"github.com/rebootd/rebootd/pkg/kube"
 	"github.com/rebootd/rebootd/pkg/node/drain"
 	"github.com/rebootd/rebootd/test/cluster/lab"
 )
@@ -94,7 +96,7 @@ func (d *drainTest) drain(node string, way drain.Way, edit ...func(*drain.Option
 		d.wire.next = rt
 		return d.wire
 	})
-	client, err := kubernetes.NewForConfig(config)
+	client, err := kube.New(config)
 	d.must(err)
 	log := logrus.New()
 	log.SetOutput(io.Discard)
@@ -102,7 +104,7 @@ func (d *drainTest) drain(node string, way drain.Way, edit ...func(*drain.Option
 	for _, e := range edit {
 		e(&options)
 	}
-	drainer := drain.New(client, options, log)
+	drainer := drain.New(agent.DrainClient(client), options, log)
 	ctx, stop := context.WithCancel(d.Context())
 	r := &drained{t: d, stop: stop, err: make(chan error, 1)}
 	go func() {

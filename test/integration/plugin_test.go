@@ -128,6 +128,9 @@ func TestPluginForThoseWhoMayOnlyRead(t *testing.T) {
 		{[]string{all, "history", m.name}, 0, ""},
 	} {
 		code, out, errs := f.reboot(t, ns, tt.args...)
+		if line, rest, _ := strings.Cut(errs, "\n"); strings.HasPrefix(line, "Warning: rebootd's agents are not in namespace "+ns) {
+			errs = rest // those of other tests are elsewhere
+		}
 		if code != tt.code || errs != tt.stderr {
 			t.Errorf("%q: exit code %d, %s\n%s", tt.args, code, errs, out)
 		}

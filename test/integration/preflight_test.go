@@ -13,9 +13,10 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/rebootd/rebootd/pkg/agent"
+	"github.com/rebootd/rebootd/pkg/kube"
 	"github.com/rebootd/rebootd/pkg/node/drain"
 	"github.com/rebootd/rebootd/pkg/plan"
 )
@@ -29,11 +30,11 @@ func (d *drainTest) preflightOf(node string) ([]drain.Obstacle, int) {
 		w.next = rt
 		return w
 	})
-	client, err := kubernetes.NewForConfig(config)
+	client, err := kube.New(config)
 	d.must(err)
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	found, err := drain.New(client, drain.Options{NodeName: node, GracePeriodSeconds: -1}, log).Preflight(d.Context())
+	found, err := drain.New(agent.DrainClient(client), drain.Options{NodeName: node, GracePeriodSeconds: -1}, log).Preflight(d.Context())
 	d.must(err)
 	return found, w.requests("")
 }

@@ -26,12 +26,15 @@ import (
 
 	"github.com/go-logr/logr/funcr"
 	"github.com/sirupsen/logrus"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 )
 
@@ -85,17 +88,34 @@ const (
 	Delete
 )
 
+// Client is what a drain needs of the API server. Its own limit on requests must be off.
+type Client struct {
+	// Core is the core group's, for evictions and deletions.
+	Core rest.Interface
+	// Pods are those of all namespaces.
+	Pods Pods
+	// DaemonSet reads one.
+	DaemonSet func(ctx context.Context, namespace, name string) (*appsv1.DaemonSet, error)
+	// Budgets lists those of a namespace, or with "" all.
+	Budgets func(ctx context.Context, namespace string) (*policyv1.PodDisruptionBudgetList, error)
+}
+
+// Pods is the part of client-go's typed client that is needed.
+type Pods interface {
+	List(ctx context.Context, o metav1.ListOptions) (*corev1.PodList, error)
+	Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error)
+}
+
 // Drainer drains the node it was made for. It holds no state between calls, and its methods may run
 // at the same time.
 type Drainer struct {
-	client kubernetes.Interface
+	client Client
 	opts   Options
 	log    logrus.FieldLogger
 }
 
-// New returns a Drainer. It sends no request. A bad PodSelector comes back from Drain and Pods.
-// Evictions use the client's REST client, which client-go's fake clientset doesn't have.
-func New(client kubernetes.Interface, o Options, log logrus.FieldLogger) *Drainer {
+// New returns a Drainer. It sends no request. A bad PodSelector comes back from Drain.
+func New(client Client, o Options, log logrus.FieldLogger) *Drainer {
 	if o.RetryAfter <= 0 {
 		o.RetryAfter = defaultRetryAfter
 	}
@@ -164,22 +184,6 @@ func (d *Drainer) Drain(ctx context.Context, way Way, report func(Progress)) err
 	return r.loop(ctx, report)
 }
 
-// Pods returns what Drain would evict if it started now, and kubectl's warnings about it ("deleting
-// Pods that declare no controller: …"). It changes nothing; it sends one list and a request for
-// each DaemonSet with a pod on the node.
-func (d *Drainer) Pods(ctx context.Context) ([]corev1.Pod, string, error) {
-	ctx = klog.NewContext(ctx, debugLogger(d.log))
-	selector, err := d.selector()
-	if err != nil {
-		return nil, "", err
-	}
-	pods, err := d.list(ctx, selector)
-	if err != nil {
-		return nil, "", err
-	}
-	return newFilters(ctx, d.client, d.opts).choose(pods.Items...)
-}
-
 // selector checks the options. An empty node name would select the pods that have no node yet.
 func (d *Drainer) selector() (labels.Selector, error) {
 	if d.opts.NodeName == "" {
@@ -208,7 +212,7 @@ func (d *Drainer) lastSelector() (labels.Selector, error) {
 func (d *Drainer) list(ctx context.Context, selector labels.Selector) (*corev1.PodList, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	pods, err := d.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, podsOf(d.opts.NodeName, selector))
+	pods, err := d.client.Pods.List(ctx, podsOf(d.opts.NodeName, selector))
 	if err != nil {
 		return nil, fmt.Errorf("list the node's pods: %w", err)
 	}

@@ -313,7 +313,7 @@ func TestBadOptions(t *testing.T) {
 	if err := d.Drain(t.Context(), Evict, nil); err == nil || !strings.Contains(err.Error(), "drain pod selector") {
 		t.Errorf("bad selector: %v", err)
 	}
-	if _, _, err := d.Pods(t.Context()); err == nil {
+	if _, err := d.Preflight(t.Context()); err == nil {
 		t.Error("bad selector: no error")
 	}
 	d.opts = Options{}

@@ -18,7 +18,7 @@ func (d *Drainer) remove(ctx context.Context, way Way, pod *corev1.Pod) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return d.client.CoreV1().RESTClient().Delete().
+	return d.client.Core.Delete().
 		MaxRetries(0).
 		Namespace(pod.Namespace).Resource("pods").Name(pod.Name).
 		Body(d.deleteOptions(pod)).
@@ -32,7 +32,7 @@ func (d *Drainer) evict(ctx context.Context, pod *corev1.Pod, dryRun ...string) 
 	defer cancel()
 	options := d.deleteOptions(pod)
 	options.DryRun = dryRun
-	return d.client.CoreV1().RESTClient().Post().
+	return d.client.Core.Post().
 		MaxRetries(0).
 		Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("eviction").
 		Body(&policyv1.Eviction{

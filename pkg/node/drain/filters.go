@@ -22,6 +22,7 @@ import (
 // behind a list of its own, so it gets a client whose list of pods is ours and that remembers
 // DaemonSets. It is for one goroutine.
 type filters struct {
+	client  Client
 	helper  kubectl.Helper
 	pods    []corev1.Pod
 	sets    map[types.NamespacedName]daemonSet
@@ -37,11 +38,11 @@ type daemonSet struct {
 	then time.Time
 }
 
-func newFilters(ctx context.Context, client kubernetes.Interface, o Options) *filters {
-	f := &filters{sets: make(map[types.NamespacedName]daemonSet), retry: o.RetryAfter}
+func newFilters(ctx context.Context, client Client, o Options) *filters {
+	f := &filters{client: client, sets: make(map[types.NamespacedName]daemonSet), retry: o.RetryAfter}
 	f.helper = kubectl.Helper{
 		Ctx:                             ctx,
-		Client:                          clientView{client, f},
+		Client:                          clientView{filters: f},
 		Force:                           true,
 		IgnoreAllDaemonSets:             true,
 		DeleteEmptyDirData:              true,
@@ -53,9 +54,8 @@ func newFilters(ctx context.Context, client kubernetes.Interface, o Options) *fi
 	return f
 }
 
-// choose returns those of pods that are to be evicted, and kubectl's warnings. With an error, the
-// pods that it is about aren't among them.
-func (f *filters) choose(pods ...corev1.Pod) ([]corev1.Pod, string, error) {
+// choose returns those of pods that are to be evicted. With an error, the pods that it is about aren't among them.
+func (f *filters) choose(pods ...corev1.Pod) ([]corev1.Pod, error) {
 	f.pods, f.setsErr = pods, nil
 	list, errs := f.helper.GetPodsForDeletion("")
 	err := f.setsErr // as it came; kubectl makes it a string
@@ -63,18 +63,18 @@ func (f *filters) choose(pods ...corev1.Pod) ([]corev1.Pod, string, error) {
 		err = errors.Join(errs...)
 	}
 	if list == nil {
-		return nil, "", err
+		return nil, err
 	}
-	return list.Pods(), list.Warnings(), err
+	return list.Pods(), err
 }
 
 // getDaemonSet reads a DaemonSet, at most once for each that is found.
-func (f *filters) getDaemonSet(ctx context.Context, k types.NamespacedName, get func(context.Context) (*appsv1.DaemonSet, error)) (*appsv1.DaemonSet, error) {
+func (f *filters) getDaemonSet(ctx context.Context, k types.NamespacedName) (*appsv1.DaemonSet, error) {
 	s, known := f.sets[k]
 	if !known || s.err != nil && !time.Now().Before(s.then) {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
-		s.set, s.err = get(ctx)
+		s.set, s.err = f.client.DaemonSet(ctx, k.Namespace, k.Name)
 		s.then = time.Now().Add(retryDelay(s.err, f.retry, 0))
 		f.sets[k] = s
 	}
@@ -97,28 +97,22 @@ func toleratesCordon(pod *corev1.Pod) bool {
 }
 
 // clientView is the client that kubectl's filters see: every pod list is filters.pods, and
-// DaemonSets are remembered.
+// DaemonSets are remembered. They ask for nothing else; it would be a nil pointer.
 type clientView struct {
 	kubernetes.Interface
 	filters *filters
 }
 
-func (c clientView) CoreV1() coreclient.CoreV1Interface {
-	return coreView{c.Interface.CoreV1(), c.filters}
-}
+func (c clientView) CoreV1() coreclient.CoreV1Interface { return coreView{filters: c.filters} }
 
-func (c clientView) AppsV1() appsclient.AppsV1Interface {
-	return appsView{c.Interface.AppsV1(), c.filters}
-}
+func (c clientView) AppsV1() appsclient.AppsV1Interface { return appsView{filters: c.filters} }
 
 type coreView struct {
 	coreclient.CoreV1Interface
 	filters *filters
 }
 
-func (c coreView) Pods(namespace string) coreclient.PodInterface {
-	return podView{c.CoreV1Interface.Pods(namespace), c.filters}
-}
+func (c coreView) Pods(string) coreclient.PodInterface { return podView{filters: c.filters} }
 
 type podView struct {
 	coreclient.PodInterface
@@ -135,7 +129,7 @@ type appsView struct {
 }
 
 func (a appsView) DaemonSets(namespace string) appsclient.DaemonSetInterface {
-	return setView{a.AppsV1Interface.DaemonSets(namespace), a.filters, namespace}
+	return setView{filters: a.filters, namespace: namespace}
 }
 
 type setView struct {
@@ -144,8 +138,6 @@ type setView struct {
 	namespace string
 }
 
-func (s setView) Get(ctx context.Context, name string, o metav1.GetOptions) (*appsv1.DaemonSet, error) {
-	return s.filters.getDaemonSet(ctx, types.NamespacedName{Namespace: s.namespace, Name: name}, func(ctx context.Context) (*appsv1.DaemonSet, error) {
-		return s.DaemonSetInterface.Get(ctx, name, o)
-	})
+func (s setView) Get(ctx context.Context, name string, _ metav1.GetOptions) (*appsv1.DaemonSet, error) {
+	return s.filters.getDaemonSet(ctx, types.NamespacedName{Namespace: s.namespace, Name: name})
 }

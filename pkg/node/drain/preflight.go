@@ -51,11 +51,12 @@ func (d *Drainer) Preflight(ctx context.Context) ([]Obstacle, error) {
 	return obstacles, errors.Join(err, untold)
 }
 
-// budgets lists the disruption budgets of the namespaces that the pods are in.
+// budgets lists the disruption budgets of the namespaces that the pods are in. A DaemonSet's pods stay, so those they are alone in aren't asked.
 func (d *Drainer) budgets(ctx context.Context, pods []corev1.Pod) ([]policyv1.PodDisruptionBudget, error) {
 	var namespaces []string
 	for i := range pods {
-		if ns := pods[i].Namespace; !slices.Contains(namespaces, ns) {
+		owner := metav1.GetControllerOf(&pods[i])
+		if ns := pods[i].Namespace; !slices.Contains(namespaces, ns) && (owner == nil || owner.Kind != "DaemonSet") {
 			namespaces = append(namespaces, ns)
 		}
 	}
@@ -64,7 +65,7 @@ func (d *Drainer) budgets(ctx context.Context, pods []corev1.Pod) ([]policyv1.Po
 	}
 	var all []policyv1.PodDisruptionBudget
 	for _, ns := range namespaces {
-		list, err := d.client.PolicyV1().PodDisruptionBudgets(ns).List(ctx, metav1.ListOptions{})
+		list, err := d.client.Budgets(ctx, ns)
 		if err != nil {
 			return nil, fmt.Errorf("list PodDisruptionBudgets: %w", err)
 		}
@@ -133,7 +134,7 @@ func (d *Drainer) evicted(ctx context.Context, suspects []suspect) ([]suspect, e
 		if len(kept) == mostTried {
 			break
 		}
-		chosen, _, err := f.choose(*s.pod)
+		chosen, err := f.choose(*s.pod)
 		ending := s.pod.DeletionTimestamp != nil
 		switch {
 		case err != nil:

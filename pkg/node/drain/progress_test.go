@@ -1,19 +1,11 @@
 package drain
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/sirupsen/logrus"
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/fake"
 )
 
 func TestBudgetName(t *testing.T) {
@@ -53,35 +45,5 @@ func TestErrorNamesTheWorstFiveAndCountsTheRest(t *testing.T) {
 	}
 	if got := (&Error{Node: "n1", Cause: cause}).Error(); got != "drain of node n1: timeout" {
 		t.Errorf("without obstacles: %s", got)
-	}
-}
-
-func TestPodsIsADryRun(t *testing.T) {
-	proxy := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "proxy"}}
-	label := func(p *corev1.Pod) { p.Labels = map[string]string{"tier": "web"} }
-	client := fake.NewClientset(proxy, newPod("web", label), newPod("other"),
-		newPod("proxy-a", ofDaemonSet("proxy"), label),
-		newPod("bare", label, func(p *corev1.Pod) { p.OwnerReferences = nil }))
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-
-	pods, warnings, err := New(client, Options{NodeName: "n1", PodSelector: "tier=web"}, log).Pods(context.Background())
-	var names []string
-	for _, p := range pods {
-		names = append(names, p.Name)
-	}
-	slices.Sort(names)
-	if err != nil || !slices.Equal(names, []string{"bare", "web"}) {
-		t.Errorf("got %v, %v", names, err)
-	}
-	for _, want := range []string{"deleting Pods that declare no controller: default/bare", "ignoring DaemonSet-managed Pods: kube-system/proxy-a"} {
-		if !strings.Contains(warnings, want) {
-			t.Errorf("warnings %q lack %q", warnings, want)
-		}
-	}
-	for _, action := range client.Actions() {
-		if verb := action.GetVerb(); verb != "list" && verb != "get" {
-			t.Errorf("a dry run did %s", verb)
-		}
 	}
 }

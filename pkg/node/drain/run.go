@@ -135,7 +135,7 @@ func (r *run) wants(pod *corev1.Pod) (bool, error) {
 	if r.stay[pod.UID] {
 		return false, nil
 	}
-	chosen, _, err := r.filters.choose(*pod)
+	chosen, err := r.filters.choose(*pod)
 	if len(chosen) == 0 {
 		return false, err
 	}

@@ -89,7 +89,12 @@ func (s *server) drainer(o Options) *Drainer {
 	log := logrus.New()
 	log.SetOutput(s.t.Output())
 	log.SetLevel(logrus.DebugLevel)
-	return New(client, o, log)
+	c := clientOf(client)
+	c.Core = client.CoreV1().RESTClient()
+	c.Budgets = func(ctx context.Context, namespace string) (*policyv1.PodDisruptionBudgetList, error) {
+		return client.PolicyV1().PodDisruptionBudgets(namespace).List(ctx, metav1.ListOptions{})
+	}
+	return New(c, o, log)
 }
 
 // put adds or changes a pod, remove takes it away; change does either under the lock.

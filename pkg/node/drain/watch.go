@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
@@ -70,7 +69,7 @@ func (w *podWatch) follow(ctx context.Context, version string) string {
 	}
 	o := podsOf(w.drainer.opts.NodeName, w.selector)
 	o.ResourceVersion, o.AllowWatchBookmarks = version, true
-	stream, err := w.drainer.client.CoreV1().Pods(metav1.NamespaceAll).Watch(ctx, o)
+	stream, err := w.drainer.client.Pods.Watch(ctx, o)
 	if err != nil {
 		return w.failed(ctx, err)
 	}

@@ -40,7 +40,7 @@ type (
 type API struct {
 	Nodes  Nodes
 	Leases Leases
-	Metas  fleet.Metadata
+	Each   fleet.Nodes
 	// ConfigMaps is for the same namespace.
 	ConfigMaps circuit.ConfigMaps
 	// Prefix begins every name, and is the value of the label by which they are told from others'.

@@ -1,10 +1,12 @@
 package conform
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -37,10 +39,30 @@ func list(t *testing.T, a API) {
 	a.node(t, "list-other")
 	nodes, err := a.Nodes.List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + n.Name})
 	must(t, err)
-	metas, err := a.Metas.List(t.Context(), a.ours())
-	must(t, err)
-	if len(nodes.Items) != 1 || nodes.Items[0].UID != n.UID || len(metas.Items) != 2 || metas.Items[0].UID != n.UID {
-		t.Errorf("%d Nodes, %d metadata", len(nodes.Items), len(metas.Items))
+	if len(nodes.Items) != 1 || nodes.Items[0].UID != n.UID {
+		t.Errorf("%d Nodes", len(nodes.Items))
+	}
+	a.each(t, n)
+}
+
+// each reads Nodes one by one; there are two, of which this is the first.
+func (a API) each(t *testing.T, n *corev1.Node) {
+	var whole, metas []types.UID
+	must(t, a.Each.EachNode(t.Context(), a.ours(), func(n *corev1.Node) {
+		if n.Status.Size() > 0 || n.Name == "" {
+			whole = append(whole, n.UID)
+		}
+	}))
+	must(t, a.Each.EachNodeMetadata(t.Context(), a.ours(), func(n *metav1.PartialObjectMetadata) { metas = append(metas, n.UID) }))
+	if len(whole) != 2 || whole[0] != n.UID || !slices.Equal(whole, metas) {
+		t.Errorf("one by one: %v and %v, the first is %s", whole, metas, n.UID)
+	}
+	none := 0
+	must(t, a.Each.EachNode(t.Context(), metav1.ListOptions{LabelSelector: label + "=" + a.Prefix + ",!" + label}, func(*corev1.Node) { none++ }))
+	err := a.Each.EachNodeMetadata(t.Context(), metav1.ListOptions{LabelSelector: "=,="}, func(*metav1.PartialObjectMetadata) { none++ })
+	is(t, "read one by one by no selector", err, apierrors.IsBadRequest)
+	if none > 0 {
+		t.Errorf("%d Nodes where there are none", none)
 	}
 }
 

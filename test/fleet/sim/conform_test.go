@@ -10,5 +10,5 @@ import (
 // The same is played against a real API server in test/integration.
 func TestConformance(t *testing.T) {
 	c := sim.NewClient(sim.NewServer())
-	conform.Run(t, conform.API{Nodes: c.Nodes(), Leases: c.Leases("ns"), Metas: c.Metas(), ConfigMaps: c.ConfigMaps("ns"), Prefix: "conform"})
+	conform.Run(t, conform.API{Nodes: c.Nodes(), Leases: c.Leases("ns"), Each: c.Nodes(), ConfigMaps: c.ConfigMaps("ns"), Prefix: "conform"})
 }

@@ -76,7 +76,7 @@ func (m *Machine) Start() *Process {
 
 func (m *Machine) parts(p *Process, identity string, log logrus.FieldLogger) agent.Parts {
 	leases := p.Client.Leases("ns")
-	reader := &fleet.Reader{Metadata: p.Client.Metas(), Nodes: p.Client.Nodes()}
+	reader := &fleet.Reader{Nodes: p.Client.Nodes()}
 	var slots, maxUnavailable int
 	m.Set(func() { slots, maxUnavailable = m.Slots, m.MaxUnavailable })
 	var breaker *circuit.Breaker

@@ -43,8 +43,6 @@ type (
 	ConfigMaps struct {
 		Typed[corev1.ConfigMap, *corev1.ConfigMap]
 	}
-	// Metas is the metadata client for Nodes.
-	Metas struct{ Client *Client }
 )
 
 // Nodes is the client for Nodes.
@@ -59,9 +57,6 @@ func (c *Client) Leases(namespace string) Leases {
 func (c *Client) ConfigMaps(namespace string) ConfigMaps {
 	return ConfigMaps{Typed[corev1.ConfigMap, *corev1.ConfigMap]{c, ConfigMapKind, namespace}}
 }
-
-// Metas is the metadata client for Nodes.
-func (c *Client) Metas() Metas { return Metas{c} }
 
 func (c Typed[T, P]) call(ctx context.Context, verb, name string, f func() (Object, error)) (P, error) {
 	var o Object
@@ -174,14 +169,18 @@ func (c ConfigMaps) List(ctx context.Context, o metav1.ListOptions) (*corev1.Con
 	return &corev1.ConfigMapList{ListMeta: meta, Items: items}, err
 }
 
-// List lists the metadata of Nodes.
-func (c Metas) List(ctx context.Context, o metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
-	found, meta, err := c.Client.list(ctx, NodeKind, o)
-	list := &metav1.PartialObjectMetadataList{ListMeta: meta}
-	for _, o := range found {
-		list.Items = append(list.Items, metav1.PartialObjectMetadata{ObjectMeta: o.(*corev1.Node).ObjectMeta})
+// EachNode calls take for each Node of a list.
+func (c Nodes) EachNode(ctx context.Context, o metav1.ListOptions, take func(*corev1.Node)) error {
+	found, _, err := c.list(ctx, NodeKind, o)
+	for _, n := range found {
+		take(n.(*corev1.Node))
 	}
-	return list, err
+	return err
+}
+
+// EachNodeMetadata calls take for the metadata of each.
+func (c Nodes) EachNodeMetadata(ctx context.Context, o metav1.ListOptions, take func(*metav1.PartialObjectMetadata)) error {
+	return c.EachNode(ctx, o, func(n *corev1.Node) { take(&metav1.PartialObjectMetadata{ObjectMeta: n.ObjectMeta}) })
 }
 
 // ConfigMap is a new ConfigMap.

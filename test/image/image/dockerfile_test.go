@@ -108,7 +108,7 @@ func TestDockerfileMakesTheSame(t *testing.T) {
 			got.user, got.entrypoint, got.base, got.others, want.User, want.Entrypoint)
 	}
 	build := got.run[len(got.run)-1]
-	for _, part := range []string{"CGO_ENABLED=0", trim, noVCS, `-ldflags "` + linkerFlags("$VERSION") + `"`, "./cmd/rebootd"} {
+	for _, part := range []string{"CGO_ENABLED=0", trim, noVCS, noInline, `-ldflags "` + linkerFlags("$VERSION") + `"`, "./cmd/rebootd"} {
 		if !strings.Contains(build, part) {
 			t.Errorf("the Dockerfile builds with %s; it lacks %s", build, part)
 		}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// shrinkAfter is how long after the start what only the start needed is given back.
+const shrinkAfter = 10 * time.Second
+
+// shrink gives back what only the start needed, once that is over: heap, and the pages of this program's file. Most of its code and tables
+// are of libraries that register every kind of object there is, and the kernel keeps what was touched once, with its neighbours, for as long as
+// nobody else wants the memory. What is used again is read again. It is a hint that loses nothing: pages that differ from
+// the file stay. (MADV_DONTNEED would lose them, and with them what a dynamic linker has written.)
+func shrink(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(shrinkAfter):
+	}
+	debug.FreeOSMemory()
+	exe, err := os.Executable()
+	if err != nil {
+		return // then it stays as large as it is
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return
+	}
+	for _, r := range unwritable(string(maps), exe) {
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, r.from, r.to-r.from, unix.MADV_PAGEOUT) // at worst it stays
+	}
+}
+
+type region struct{ from, to uintptr }
+
+// unwritable are the regions that are mapped from this file and can't be written.
+func unwritable(maps, file string) []region {
+	var found []region
+	for lines := bufio.NewScanner(strings.NewReader(maps)); lines.Scan(); {
+		// address perms offset device inode path
+		f := strings.Fields(lines.Text())
+		if len(f) != 6 || f[5] != file || f[1] != "r-xp" && f[1] != "r--p" {
+			continue
+		}
+		from, to, _ := strings.Cut(f[0], "-")
+		a, err1 := strconv.ParseUint(from, 16, 64)
+		b, err2 := strconv.ParseUint(to, 16, 64)
+		if err1 == nil && err2 == nil && a < b {
+			found = append(found, region{uintptr(a), uintptr(b)})
+		}
+	}
+	return found
+}

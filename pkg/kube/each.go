@@ -1,0 +1,156 @@
+package kube
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// EachNode calls take for each Node of a consistent list, in one request, and never has more than one of them in memory: there may be thousands, of
+// some ten kilobytes. take doesn't keep what it is given. Images and managed fields are left out.
+func (c *Client) EachNode(ctx context.Context, o metav1.ListOptions, take func(*corev1.Node)) error {
+	var short []byte
+	return c.each(ctx, o, runtime.ContentTypeProtobuf, func(raw []byte) error {
+		n := &corev1.Node{}
+		short = strip(short[:0], raw)
+		err := n.Unmarshal(short)
+		if err == nil {
+			take(n)
+		}
+		return err
+	})
+}
+
+// EachNodeMetadata is EachNode for the metadata alone.
+func (c *Client) EachNodeMetadata(ctx context.Context, o metav1.ListOptions, take func(*metav1.PartialObjectMetadata)) error {
+	var short []byte
+	return c.each(ctx, o, runtime.ContentTypeProtobuf+";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", func(raw []byte) error {
+		n := &metav1.PartialObjectMetadata{}
+		short = strip(short[:0], raw)
+		err := n.Unmarshal(short)
+		if err == nil {
+			take(n)
+		}
+		return err
+	})
+}
+
+func (c *Client) each(ctx context.Context, o metav1.ListOptions, accept string, take func(raw []byte) error) error {
+	body, err := c.core.Get().Resource("nodes").VersionedParams(&o, c.codec).SetHeader("Accept", accept).Stream(ctx)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return eachItem(bufio.NewReader(body), take)
+}
+
+// The wire format: a magic number, a runtime.Unknown in protobuf, and in its field "raw" the list, whose items are field 2.
+const (
+	unknownRaw = 2
+	listItems  = 2
+	// largestItem bounds what is believed of a length; the API server's own limit for an object is below 2 MB.
+	largestItem = 8 << 20
+)
+
+// The wire types of protobuf.
+const varint, fixed64, lengthed, fixed32 = 0, 1, 2, 5
+
+var errNoList = errors.New("the answer is no list in protobuf")
+
+// eachItem reads a list and hands out its items one by one. The bytes are only good until the next.
+func eachItem(r *bufio.Reader, take func(raw []byte) error) error {
+	magic := []byte{'k', '8', 's', 0}
+	head := make([]byte, len(magic))
+	if _, err := io.ReadFull(r, head); err != nil || !bytes.Equal(head, magic) {
+		return errors.Join(errNoList, err)
+	}
+	var item []byte
+	found := false
+	err := fields(r, func(number uint64, size int64) error {
+		if number != unknownRaw {
+			return skip(r, size)
+		}
+		found = true
+		rest := &io.LimitedReader{R: r, N: size}
+		list := bufio.NewReader(rest)
+		err := fields(list, func(number uint64, size int64) error {
+			switch {
+			case number != listItems:
+				return skip(list, size)
+			case size > largestItem:
+				return fmt.Errorf("%w: an item of %d bytes", errNoList, size)
+			}
+			if int64(cap(item)) < size {
+				item = make([]byte, size)
+			}
+			item = item[:size]
+			if _, err := io.ReadFull(list, item); err != nil {
+				return cut(err)
+			}
+			return take(item)
+		})
+		if err == nil && rest.N > 0 {
+			err = cut(io.EOF)
+		}
+		return err
+	})
+	if err == nil && !found {
+		err = errNoList
+	}
+	return err
+}
+
+// fields calls do for each field that has a length, which reads or skips what is in it; others are passed over.
+func fields(r *bufio.Reader, do func(number uint64, size int64) error) error {
+	for {
+		tag, err := binary.ReadUvarint(r)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return cut(err)
+		}
+		switch tag & 7 {
+		case varint:
+			_, err = binary.ReadUvarint(r)
+		case fixed64:
+			err = skip(r, 8)
+		case fixed32:
+			err = skip(r, 4)
+		case lengthed:
+			var size uint64
+			if size, err = binary.ReadUvarint(r); err == nil && int64(size) < 0 {
+				err = errNoList
+			}
+			if err == nil {
+				err = do(tag>>3, int64(size))
+			}
+		default:
+			err = fmt.Errorf("%w: wire type %d", errNoList, tag&7)
+		}
+		if err != nil {
+			return cut(err)
+		}
+	}
+}
+
+func skip(r io.Reader, size int64) error {
+	_, err := io.CopyN(io.Discard, r, size)
+	return cut(err)
+}
+
+// cut is the error of an answer that ends too early.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("the answer is cut off: %w", io.ErrUnexpectedEOF)
+	}
+	return err
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/rebootd/rebootd/test/bench/page"
+)
+
+// bench is one run.
+type bench struct {
+	dir     string
+	log     io.Writer
+	results page.Results
+	// whole are the requests of nodes that rebooted after a drain of pods, without the drain's.
+	whole []int
+	// turn are those from the take on.
+	turn []int
+}
+
+func (b *bench) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(b.log, "%s  "+format+"\n", append([]any{time.Now().Format("15:04:05")}, args...)...)
+}
+
+// row takes in a row that was measured; one with the same name gives way.
+func (b *bench) row(r page.Row) {
+	b.results.Put(r)
+	mark := "met"
+	if !r.Met {
+		mark = "MISSED"
+	}
+	b.say("%s: %s (%s, %s)", r.What, r.Measured, r.Target, mark)
+}
+
+func (b *bench) world(ctx context.Context, grace time.Duration) (*world, error) {
+	return newWorld(ctx, b.log, grace)
+}
+
+// end stops a control plane. With BENCH_KEEP its logs are moved there.
+func (b *bench) end(w *world) {
+	if keep := os.Getenv("BENCH_KEEP"); keep != "" {
+		_ = os.RemoveAll(keep)
+		_ = os.Rename(w.dir, keep)
+	}
+	if err := w.stop(); err != nil {
+		b.say("%v", err)
+	}
+}
+
+// fleet measures a fleet of so many nodes.
+func (b *bench) fleet(ctx context.Context, nodes int) error {
+	grace := 40 * time.Second
+	if nodes > 100 {
+		grace = 5 * time.Minute // else late heartbeats make nodes NotReady
+	}
+	w, err := b.world(ctx, grace)
+	if err != nil {
+		return err
+	}
+	defer b.end(w)
+	s, err := fleetRun(ctx, w, fleetPlan{nodes: nodes, reboots: min(nodes/2, 20), down: time.Second, quiet: 20 * time.Second, restart: nodes >= 100})
+	if err == nil {
+		b.results.PutScale(s)
+	}
+	return err
+}

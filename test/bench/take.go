@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rebootd/rebootd/test/bench/page"
+)
+
+// others is how many Nodes there are when it is measured what a take reads.
+const others = 5000
+
+// take measures what the node reads whose turn it is, in a cluster of thousands: Nodes as large as real ones.
+func (b *bench) take(ctx context.Context) error {
+	w, err := b.world(ctx, time.Hour)
+	if err != nil {
+		return err
+	}
+	defer b.end(w)
+	m, err := w.machines(ctx, 1, 2*time.Second, "--max-unavailable=10%")
+	if err != nil {
+		return err
+	}
+	size := 0
+	err = parallel(others, func(i int) error {
+		n := largeNode(i)
+		size = n.Size()
+		_, err := w.client.CoreV1().Nodes().Create(ctx, n, metav1.CreateOptions{})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	b.say("%d more Nodes of %d bytes", others, size)
+	net, err := newWire(ctx, w.Config().Host)
+	if err != nil {
+		return err
+	}
+	if m[0].kubeconfig, err = w.kubeconfig(ctx, m[0].dir, m[0].name, "https://"+net.Addr().String()); err != nil {
+		return err
+	}
+	p, err := m[0].run(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer p.kill()
+	time.Sleep(15 * time.Second)                                                                                // it has started, and given back what only that needed
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0); err != nil { // the peak begins anew
+		return err
+	}
+	idle := p.memory("VmRSS")
+	net.sum()
+	if err := m[0].require(); err != nil {
+		return err
+	}
+	begin := time.Now()
+	if err := until(ctx, 2*time.Minute, "the cordon", func() (bool, error) { return w.seen.count(cordoned) > 0, nil }); err != nil {
+		return err
+	}
+	took := time.Since(begin)
+	read, most := net.sum(), p.memory("VmHWM")
+	b.row(page.Row{ID: "take-bytes", What: fmt.Sprintf("what a take reads with %d Nodes of %.0f kB, --max-unavailable set: bytes on the wire", others, float64(size)/1000), Target: "measured",
+		Measured: fmt.Sprintf("%.1f MB in %.1f s from sentinel to cordon", float64(read)/1e6, took.Seconds()), Met: true})
+	b.row(page.Row{ID: "take-memory", What: "RSS at most, in that take", Target: "≤ 20 MiB", Count: true, Measured: fmt.Sprintf("%s (%s before)", mib(most), mib(idle)), Met: most <= mostRSS})
+	time.Sleep(2 * time.Second)
+	all, err := w.audit.read()
+	pages := 0
+	for _, r := range since(all, begin) {
+		if r.verb == "list" && r.resource == "nodes" {
+			pages++
+		}
+	}
+	b.row(page.Row{ID: "take-lists", What: "lists of Nodes from the sentinel to the reboot command, with 5,001 Nodes", Target: "≤ 3", Count: true, Measured: fmt.Sprint(pages), Met: pages <= 3})
+	return err
+}
+
+// largeNode is a Node as a kubelet of a large cluster reports it: fifty images, and what cloud providers add.
+func largeNode(i int) *corev1.Node {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("large-%d", i), Labels: map[string]string{}, Annotations: map[string]string{}}}
+	for k := range 20 {
+		n.Labels[fmt.Sprintf("example.com/label-%d", k)] = "a-value-of-some-length"
+		n.Annotations[fmt.Sprintf("example.com/annotation-%d", k)] = "a value of some length, for a controller of some kind"
+	}
+	now := metav1.Now()
+	for _, t := range []corev1.NodeConditionType{corev1.NodeReady, corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure} {
+		status := corev1.ConditionFalse
+		if t == corev1.NodeReady {
+			status = corev1.ConditionTrue
+		}
+		n.Status.Conditions = append(n.Status.Conditions, corev1.NodeCondition{Type: t, Status: status, LastHeartbeatTime: now, LastTransitionTime: now,
+			Reason: "KubeletHasSufficient", Message: "kubelet has sufficient of what this condition is about"})
+	}
+	for k := range 50 {
+		n.Status.Images = append(n.Status.Images, corev1.ContainerImage{SizeBytes: int64(k) << 20, Names: []string{
+			fmt.Sprintf("registry.example.com/team/application-%d@sha256:%064d", k, k*i), fmt.Sprintf("registry.example.com/team/application-%d:v1.%d", k, k)}})
+	}
+	n.Status.NodeInfo = corev1.NodeSystemInfo{BootID: string(types.UID(fmt.Sprintf("%036d", i))), KubeletVersion: "v1.36.2", KernelVersion: "6.1.0", OSImage: "Debian GNU/Linux 12 (bookworm)"}
+	return n
+}

@@ -1,0 +1,96 @@
+package integration
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/rebootd/rebootd/pkg/plan"
+)
+
+// What a reboot costs may not creep up. `make bench` measures the same with thousands of nodes; here it is counted with a few, and the cheapest
+// reboot counts: on a busy machine answers get old and are asked for again.
+const (
+	// costOfReboot is how many requests the node that reboots sends from its take to its end, those of the drain of an empty node and the start of
+	// its agent among them, and costOfAsking how many more each time that all gates are asked once more.
+	costOfReboot, costOfAsking = 46, 7
+	// costOfWaiting is how many a waiting node sends meanwhile: the renewals of its watches.
+	costOfWaiting = 2
+)
+
+func TestCostOfARoll(t *testing.T) {
+	t.Parallel()
+	f := shared(t)
+	all := f.machines(t, 4)
+	gates := make([]*gateway, len(all))
+	for i, m := range all {
+		gates[i] = f.gateway(t, nil)
+		m.annotate("rebootd.io/hold", "until all are there")
+		m.power(func() *process { return m.agent(gates[i].flag(), "--period=1m") })
+	}
+	for _, m := range all {
+		m.says(plan.Held)
+	}
+	for _, m := range all {
+		m.annotate("rebootd.io/hold", nil)
+	}
+	for _, m := range all {
+		m.back(1)
+	}
+	var cheapest []int
+	for i := range all {
+		calls := gates[i].passed()
+		take := slices.IndexFunc(calls, func(c call) bool { return c.verb == "create" && c.resource == "leases" })
+		if take < 0 {
+			t.Fatalf("%s took no slot: %v", all[i].name, calls)
+		}
+		asked := 0
+		for _, c := range calls[take:] {
+			if c.verb == "list" && c.resource == "configmaps" && c.name == "rebootd-circuit" {
+				asked++
+			}
+		}
+		cheapest = append(cheapest, len(calls)-take-costOfAsking*(asked-1))
+		t.Logf("%s: %d requests from its take on; asked all gates %d times", all[i].name, len(calls)-take, asked)
+	}
+	if n := slices.Min(cheapest); n > costOfReboot {
+		t.Errorf("the cheapest reboot took %d requests; it were %d. What is asked now that was not? %v", n, costOfReboot, gates[slices.Index(cheapest, n)].passed())
+	}
+}
+
+func TestCostOfWaiting(t *testing.T) {
+	t.Parallel()
+	f := shared(t)
+	all := f.machines(t, 3)
+	gates := make([]*gateway, len(all))
+	for _, m := range all {
+		m.downFor = 6 * time.Second
+	}
+	for i, m := range all {
+		gates[i] = f.gateway(t, nil)
+		m.power(func() *process { return m.agent(gates[i].flag(), "--period=1m") })
+	}
+	until(t, "one is out and the others say so", func() bool {
+		out, waiting := 0, 0
+		for _, m := range all {
+			if m.cordoned() && m.orders() == 1 {
+				out++
+			}
+			if condition(m.node()).Reason == string(plan.WaitingForSlot) {
+				waiting++
+			}
+		}
+		return out == 1 && waiting == 2
+	})
+	time.Sleep(time.Second) // Events follow what the Node says
+	before := make([]int, len(all))
+	for i := range all {
+		before[i] = len(gates[i].passed())
+	}
+	time.Sleep(3 * time.Second)
+	for i, m := range all {
+		if n := len(gates[i].passed()) - before[i]; !m.cordoned() && n > costOfWaiting {
+			t.Errorf("%s sent %d requests while it waited for another node", m.name, n)
+		}
+	}
+}
