@@ -82,8 +82,8 @@ func (f *fleetWork) idle(ctx context.Context) error {
 	if err := f.settle(ctx); err != nil {
 		return err
 	}
-	n, err := f.during(ctx, f.plan.quiet)
-	f.scale.IdleRequests, f.scale.IdleSeconds = n, f.plan.quiet.Seconds()
+	n, watches, err := f.during(ctx, f.plan.quiet)
+	f.scale.IdleRequests, f.scale.IdleSeconds = n+watches, f.plan.quiet.Seconds()
 	return err
 }
 
@@ -99,27 +99,33 @@ func (f *fleetWork) settle(ctx context.Context) error {
 	})
 }
 
-// during counts the requests in some time, but for the agents' watches of their Nodes.
-func (f *fleetWork) during(ctx context.Context, d time.Duration) (int, error) {
+// during counts the requests in some time, but for the agents' watches of their Nodes; and how many watches of other things were renewed, which the
+// client does every five to ten minutes.
+func (f *fleetWork) during(ctx context.Context, d time.Duration) (requests, renewals int, err error) {
 	from := time.Now()
 	select {
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return 0, 0, ctx.Err()
 	case <-time.After(d):
 	}
 	time.Sleep(time.Second) // the log is written in batches
 	all, err := f.audit.read()
-	n, some := 0, map[string]int{}
+	some := map[string]int{}
 	for _, r := range between(all, from, from.Add(d)) {
-		if !r.ownWatch() && r.node != "" {
-			n++
-			some[r.verb+" "+r.resource]++
+		switch {
+		case r.ownWatch() || r.node == "":
+			continue
+		case r.verb == "watch":
+			renewals++
+		default:
+			requests++
 		}
+		some[r.verb+" "+r.resource]++
 	}
-	if n > 0 {
+	if requests+renewals > 0 {
 		f.say("requests in a quiet time: %v", some)
 	}
-	return n, err
+	return requests, renewals, err
 }
 
 // closed asks every node for a reboot; none may go yet.
@@ -140,8 +146,9 @@ func (f *fleetWork) closed(ctx context.Context) error {
 		return err
 	}
 	f.say("all nodes wait for the window since %s", time.Since(f.asked).Round(time.Second))
-	n, err := f.during(ctx, f.plan.quiet)
+	n, watches, err := f.during(ctx, f.plan.quiet)
 	f.scale.WaitRequests += n
+	f.scale.WaitRenewals += watches
 	f.scale.WaitSeconds += f.plan.quiet.Seconds()
 	return err
 }
@@ -264,8 +271,9 @@ func (f *fleetWork) waiting(ctx context.Context) error {
 		return err
 	}
 	time.Sleep(2 * time.Second)
-	n, err := f.during(ctx, f.plan.quiet)
+	n, watches, err := f.during(ctx, f.plan.quiet)
 	f.scale.WaitRequests += n
+	f.scale.WaitRenewals += watches
 	f.scale.WaitSeconds += f.plan.quiet.Seconds()
 	return err
 }

@@ -46,10 +46,11 @@ type Scale struct {
 	HandoverMedian float64 `json:"handoverMedian"`
 	HandoverP99    float64 `json:"handoverP99"`
 	// IdleRequests are those of all agents beyond the watches of their Nodes in IdleSeconds; WaitRequests those of all that wait
-	// while nothing changes, in WaitSeconds.
+	// while nothing changes, in WaitSeconds, and WaitRenewals the watches that they renewed meanwhile.
 	IdleRequests int     `json:"idleRequests"`
 	IdleSeconds  float64 `json:"idleSeconds"`
 	WaitRequests int     `json:"waitRequests"`
+	WaitRenewals int     `json:"waitRenewals"`
 	WaitSeconds  float64 `json:"waitSeconds"`
 	// FirstCordon is how long after the window opened, in seconds; Writes how many writes each waiting node made from then on,
 	// WritesInAll since it was asked for a reboot; Refused how many requests the API server answered with 429 or 5xx from then on, BurstRefused
