@@ -132,11 +132,11 @@ func unblock(n Node) (Advice, bool) {
 	case plan.RebootTimedOut:
 		return Advice{"Reboot the machine by hand. If it is gone for good, delete its Node object, which frees its slot.", "kubectl delete node " + n.Name}, true
 	case plan.NotReadyAfterReboot:
-		return Advice{"It rebooted, and goes on when its Node is Ready.", "kubectl describe node " + n.Name}, true
+		return Advice{"It rebooted, and goes on when its Node and the pods of DaemonSets on it are Ready.", "kubectl describe node " + n.Name}, true
 	case plan.RebootLoop:
 		return Advice{"Reboots don't clear what asks for them. Clear that by hand, then begin its record afresh.", "kubectl annotate node " + n.Name + " rebootd.io/state-"}, true
 	case plan.KuredPresent:
-		return Advice{"rebootd only watches while kured is installed.", "kubectl get daemonsets -A"}, true
+		return Advice{"It goes when kured is removed, or with --kured-interlock when nobody holds kured's lock.", "kubectl reboot migrate-from-kured"}, true
 	case plan.GateError, plan.SentinelUnknown:
 		return Advice{"The message says what can't be found out; rebootd goes on by itself once it can.", ""}, true
 	default:
