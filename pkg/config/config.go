@@ -117,7 +117,7 @@ type Config struct {
 	SkipWaitForDeleteTimeout int
 	// VolumeDetachTimeout is how long a drained node waits until its volumes are detached; 0: not at all.
 	VolumeDetachTimeout time.Duration
-	// BackOff is the wait after a failed drain; it doubles with each further failure.
+	// BackOff is the wait after an attempt that was given up; it doubles each time.
 	BackOff time.Duration
 	// BackOffMax is what BackOff grows to at most.
 	BackOffMax time.Duration

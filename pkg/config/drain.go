@@ -78,12 +78,12 @@ func drainEndOptions(c *Config) []option {
 		},
 		{
 			name: "back-off", value: duration(&c.BackOff, time.Second), def: "5m",
-			meaning: "How long a node waits for its next try after a failed drain; it doubles with each failure.",
+			meaning: "How long a node waits for its next try after one that was given up, such as a drain that took too long; it doubles each time.",
 			example: "10m",
 		},
 		{
 			name: "back-off-max", value: duration(&c.BackOffMax, time.Second), def: "2h",
-			meaning: "The longest that the wait after failed drains grows to.",
+			meaning: "The longest that the wait of --back-off grows to.",
 			example: "6h",
 		},
 	}

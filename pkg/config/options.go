@@ -265,7 +265,7 @@ func rebootOptions(c *Config) group {
 		},
 		{
 			name: "dry-run", value: boolean(&c.DryRun), def: "false",
-			meaning: "Decide and report as usual, but never take a slot, cordon, drain or reboot.",
+			meaning: "Only log what would be done: write nothing to the API server, and never take a slot, cordon, drain or reboot.",
 			example: "true",
 		},
 	}}

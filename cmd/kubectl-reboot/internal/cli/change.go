@@ -180,7 +180,7 @@ func (e *Env) node() *cobra.Command {
 		Short: "Ask for a reboot of nodes",
 		Long: `Ask for a reboot of nodes, by an annotation on each. They go when it is their turn and nothing holds them back: within their
 maintenance window, not while an alert fires, never more at once than the lock allows. --now goes past windows and alerts, but past nothing else:
-not past a pause, a hold, the lock, budgets and the drain.
+not past a freeze, a pause, a hold, the lock, budgets and the drain.
 
 For more than one node you are asked to confirm.`,
 		Example: `  kubectl reboot node worker-1 --reason="new firmware"
