@@ -32,7 +32,7 @@ func parseUntil(text string, now time.Time) (string, error) {
 	if err != nil {
 		d, err := parseDuration(text)
 		if err != nil {
-			return "", fmt.Errorf("--until: %q is neither a time such as 2026-12-24T18:00:00Z nor a duration such as 2h", text)
+			return "", fmt.Errorf("--until: %q is neither a time such as 2026-12-24T18:00:00Z nor a duration such as 2h or 3d", text)
 		}
 		until = now.Add(d).Truncate(time.Second)
 	}
