@@ -50,7 +50,7 @@ func (r *Results) fleet(s Scale) {
 	of("window", "a window opens: first node cordoned", "< 5 s", fmt.Sprintf("%.2f s", s.FirstCordon), s.FirstCordon < 5, false, "")
 	of("window-writes", "a window opens: writes of each waiting node", "≤ 2", fmt.Sprintf("%.1f (%.1f since its reboot was asked for)", s.Writes, s.WritesInAll), s.Writes <= 2, true, "One status patch carries record, label and condition; one Event.")
 	of("refused", "a window opens: requests that the API server answered with 429 or 5xx, to the end of the roll", "0", fmt.Sprint(s.Refused), s.Refused == 0, true, "")
-	of("burst", "sentinels of all nodes in the same second: requests that the API server answered with 429, and the agents sent again", "none is set", fmt.Sprint(s.BurstRefused), true, false,
+	of("burst", "sentinels of all nodes in the same second: requests that the API server answered with 429, and the agents sent again", NoTarget, fmt.Sprint(s.BurstRefused), true, false,
 		"Its priority and fairness slows them down, for a Node has to say within a second what its sentinel asks for.")
 	if s.Restart > 0 {
 		of("restart", "API server restarted: requests of each waiting agent in the 60 s after", "no storm", fmt.Sprintf("%.1f, %d refused", s.Restart, s.RestartRefused), s.Restart <= 20, true, "They are the watches that begin anew.")
@@ -79,7 +79,10 @@ func (r *Results) Table() string {
 	}
 	for _, row := range r.Rows {
 		mark := "met"
-		if !row.Met {
+		switch {
+		case row.Target == NoTarget:
+			mark = ""
+		case !row.Met:
 			mark = "MISSED"
 		}
 		fmt.Fprintf(&b, "%s  %s  %s  %s\n", pad(row.What, widths[0]), pad(row.Target, widths[1]), pad(row.Measured, widths[2]), mark)

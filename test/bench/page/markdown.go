@@ -46,7 +46,10 @@ func (r *Results) Markdown() string {
 	b.WriteString("| what | target | measured | |\n|---|---|---|---|\n")
 	for _, row := range r.Rows {
 		mark := "met"
-		if !row.Met {
+		switch {
+		case row.Target == NoTarget:
+			mark = ""
+		case !row.Met:
 			mark = "**missed**"
 		}
 		note := row.Note

@@ -20,6 +20,9 @@ type Results struct {
 	Settings []Setting `json:"settings,omitempty"`
 }
 
+// NoTarget is the target of a row that only tells.
+const NoTarget = "none is set"
+
 // Row is one promise, and what was measured.
 type Row struct {
 	ID       string `json:"id"`
