@@ -293,25 +293,18 @@ func (a *Agent) join(n *corev1.Node, o plan.Observation) {
 	if foreign {
 		name = held
 	}
-	if s.group != nil && (s.group.Name == name || s.held != "" || a.Now().Before(s.lateUntil)) {
-		s.joins = other(labelled, s.group.Name)
-		return
+	if s.group == nil || s.group.Name != name && s.held == "" && !a.Now().Before(s.lateUntil) {
+		s.leases.Stop()
+		s.group, s.members, s.foreign, s.looked = a.Groups(name, members), members, foreign, false
+		s.group.By = a.Identity
+		if fleet.ControlPlane(n.Labels) {
+			s.group.Also = a.ControlPlanes.Name
+		}
 	}
-	s.leases.Stop()
-	s.group, s.members, s.foreign, s.looked = a.Groups(name, members), members, foreign, false
-	s.joins = other(labelled, name)
-	s.group.By = a.Identity
-	if fleet.ControlPlane(n.Labels) {
-		s.group.Also = a.ControlPlanes.Name
+	s.joins = ""
+	if s.group.Name != labelled {
+		s.joins = labelled
 	}
-}
-
-// other is the name, if it isn't that of the group.
-func other(name, group string) string {
-	if name == group {
-		return ""
-	}
-	return name
 }
 
 // certain settles by a live read a slot that the record counts on and the mirror doesn't show: a mirror may lag, and

@@ -17,30 +17,32 @@ import (
 // EachNode calls take for each Node of a consistent list, in one request, and never has more than one of them in memory: there may be thousands, of
 // some ten kilobytes. take doesn't keep what it is given. Images and managed fields are left out.
 func (c *Client) EachNode(ctx context.Context, o metav1.ListOptions, take func(*corev1.Node)) error {
-	var short []byte
-	return c.each(ctx, o, runtime.ContentTypeProtobuf, func(raw []byte) error {
-		n := &corev1.Node{}
-		short = strip(short[:0], raw)
-		err := n.Unmarshal(short)
-		if err == nil {
-			take(n)
-		}
-		return err
-	})
+	return c.each(ctx, o, runtime.ContentTypeProtobuf, stripped(take))
 }
 
 // EachNodeMetadata is EachNode for the metadata alone.
 func (c *Client) EachNodeMetadata(ctx context.Context, o metav1.ListOptions, take func(*metav1.PartialObjectMetadata)) error {
+	return c.each(ctx, o, runtime.ContentTypeProtobuf+";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", stripped(take))
+}
+
+// message is a pointer to an object of type T that can be read from protobuf.
+type message[T any] interface {
+	*T
+	Unmarshal(raw []byte) error
+}
+
+// stripped reads what is left of an item when that was left out which nobody looks at, and hands it to take.
+func stripped[T any, P message[T]](take func(P)) func(raw []byte) error {
 	var short []byte
-	return c.each(ctx, o, runtime.ContentTypeProtobuf+";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", func(raw []byte) error {
-		n := &metav1.PartialObjectMetadata{}
+	return func(raw []byte) error {
+		item := P(new(T))
 		short = strip(short[:0], raw)
-		err := n.Unmarshal(short)
+		err := item.Unmarshal(short)
 		if err == nil {
-			take(n)
+			take(item)
 		}
 		return err
-	})
+	}
 }
 
 func (c *Client) each(ctx context.Context, o metav1.ListOptions, accept string, take func(raw []byte) error) error {

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/rebootd/rebootd/test/bench/page"
+	"github.com/rebootd/rebootd/test/cluster/lab"
 )
 
 // daemonSets is how many DaemonSets have a pod on every node.
@@ -38,7 +39,7 @@ func (w *world) pods(ctx context.Context, node string, n int, labels map[string]
 	watching, stop := context.WithCancel(ctx)
 	p := &podsOf{stop: stop, left: n}
 	grace := int64(1)
-	err := parallel(n, func(int) error {
+	err := lab.InParallel(n, func(int) error {
 		_, err := w.client.CoreV1().Pods("default").Create(ctx, &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{GenerateName: "app-", Labels: labels},
 			Spec: corev1.PodSpec{NodeName: node, TerminationGracePeriodSeconds: &grace, Containers: []corev1.Container{{Name: "c", Image: "none"}},

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/rebootd/rebootd/test/bench/page"
+	"github.com/rebootd/rebootd/test/cluster/lab"
 )
 
 // fleetPlan says how a fleet is measured.
@@ -69,7 +70,7 @@ func (f *fleetWork) startup() time.Duration {
 
 // idle starts the agents and looks what those send that have nothing to do.
 func (f *fleetWork) idle(ctx context.Context) error {
-	if err := parallel(len(f.all), func(i int) error { return f.all[i].start(ctx) }); err != nil {
+	if err := lab.InParallel(len(f.all), func(i int) error { return f.all[i].start(ctx) }); err != nil {
 		return err
 	}
 	err := until(ctx, 5*time.Minute, "all agents have looked", func() (bool, error) {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,12 +15,11 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/rebootd/rebootd/pkg/agent"
 	"github.com/rebootd/rebootd/pkg/config"
+	"github.com/rebootd/rebootd/test/cluster/lab"
 )
 
 // startsAfter is how long after the kubelet its pods are there: kwok has taken the Node over by then, else the agent's first write conflicts with that.
@@ -49,7 +47,7 @@ func (w *world) machines(ctx context.Context, n int, down time.Duration, flags .
 		return nil, err
 	}
 	all := make([]*machine, n)
-	err := parallel(n, func(i int) (err error) {
+	err := lab.InParallel(n, func(i int) (err error) {
 		all[i], err = w.machine(ctx, fmt.Sprintf("fake-%d", i), down, flags...)
 		return err
 	})
@@ -178,23 +176,7 @@ func (m *machine) report(ctx context.Context, up bool) error {
 	if err != nil {
 		return err
 	}
-	ready := corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "up"}
-	var label any = "kwok" // which is what lets kwok answer for the machine
-	if !up {
-		ready.Status, ready.Reason, ready.Message = corev1.ConditionUnknown, "NodeStatusUnknown", "down"
-		label = nil
-	}
-	now := metav1.Now()
-	ready.LastHeartbeatTime, ready.LastTransitionTime = now, now
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"labels": map[string]any{"type": label}},
-		"status":   map[string]any{"nodeInfo": map[string]any{"bootID": strings.TrimSpace(string(id))}, "conditions": []corev1.NodeCondition{ready}},
-	})
-	if err != nil {
-		return err
-	}
-	_, err = m.client.CoreV1().Nodes().Patch(ctx, m.name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-	return err
+	return lab.Report(ctx, m.client, m.name, strings.TrimSpace(string(id)), up)
 }
 
 // marks are what the reboot commands leave, one file for each machine, in one folder.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rebootd/rebootd/test/bench/page"
+	"github.com/rebootd/rebootd/test/cluster/lab"
 )
 
 // rollPlan is a fleet all of whose nodes reboot.
@@ -47,7 +48,7 @@ func (b *bench) roll(ctx context.Context, p rollPlan) (rolled, error) {
 			return rolled{}, err
 		}
 	}
-	if err := parallel(len(all), func(i int) error { return all[i].start(ctx) }); err != nil {
+	if err := lab.InParallel(len(all), func(i int) error { return all[i].start(ctx) }); err != nil {
 		return rolled{}, err
 	}
 	err = until(ctx, 10*time.Minute, "all are paused", func() (bool, error) { return w.seen.count(says("Paused")) == p.nodes, nil })

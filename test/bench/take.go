@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/rebootd/rebootd/test/bench/page"
+	"github.com/rebootd/rebootd/test/cluster/lab"
 )
 
 // others is how many Nodes there are when it is measured what a take reads.
@@ -28,7 +29,7 @@ func (b *bench) take(ctx context.Context) error {
 		return err
 	}
 	size := 0
-	err = parallel(others, func(i int) error {
+	err = lab.InParallel(others, func(i int) error {
 		n := largeNode(i)
 		size = n.Size()
 		_, err := w.client.CoreV1().Nodes().Create(ctx, n, metav1.CreateOptions{})

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -146,22 +145,6 @@ func writeKubeconfig(file string, c *rest.Config, ca []byte, server string, who 
 	k.Contexts["c"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
 	k.CurrentContext = "c"
 	return file, clientcmd.WriteToFile(*k, file)
-}
-
-// parallel calls work(0) to work(n-1), some at a time.
-func parallel(n int, work func(i int) error) error {
-	const workers = 16
-	failed := make([]error, n)
-	var all sync.WaitGroup
-	for first := range workers {
-		all.Go(func() {
-			for i := first; i < n; i += workers {
-				failed[i] = work(i)
-			}
-		})
-	}
-	all.Wait()
-	return errors.Join(failed...)
 }
 
 // until waits for something, but no longer than d.

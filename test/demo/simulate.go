@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,9 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/rebootd/rebootd/test/cluster/lab"
@@ -264,23 +261,7 @@ func (h *simHost) report(ctx context.Context, up bool) error {
 	if err != nil {
 		return err
 	}
-	ready := corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "The simulated machine is up."}
-	var label any = "kwok" // which is what lets kwok answer for the machine
-	if !up {
-		ready.Status, ready.Reason, ready.Message = corev1.ConditionUnknown, "NodeStatusUnknown", "The simulated machine is down."
-		label = nil
-	}
-	now := metav1.Now()
-	ready.LastHeartbeatTime, ready.LastTransitionTime = now, now
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"labels": map[string]any{"type": label}},
-		"status":   map[string]any{"nodeInfo": map[string]any{"bootID": id}, "conditions": []corev1.NodeCondition{ready}},
-	})
-	if err != nil {
-		return fmt.Errorf("encoding a patch: %w", err)
-	}
-	_, err = h.client.CoreV1().Nodes().Patch(ctx, h.name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-	return err
+	return lab.Report(ctx, h.client, h.name, id, up)
 }
 
 func (h *simHost) startAgent() error {

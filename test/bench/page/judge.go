@@ -68,6 +68,18 @@ func (r *Results) constant() {
 		Measured: fmt.Sprintf("%+.1f %%", change), Met: change >= -10 && change <= 10})
 }
 
+// mark says whether the target was met, in the given word if it was missed.
+func (r Row) mark(missed string) string {
+	switch {
+	case r.Target == NoTarget:
+		return ""
+	case r.Met:
+		return "met"
+	default:
+		return missed
+	}
+}
+
 // Table is everything side by side.
 func (r *Results) Table() string {
 	var b strings.Builder
@@ -78,14 +90,7 @@ func (r *Results) Table() string {
 		}
 	}
 	for _, row := range r.Rows {
-		mark := "met"
-		switch {
-		case row.Target == NoTarget:
-			mark = ""
-		case !row.Met:
-			mark = "MISSED"
-		}
-		fmt.Fprintf(&b, "%s  %s  %s  %s\n", pad(row.What, widths[0]), pad(row.Target, widths[1]), pad(row.Measured, widths[2]), mark)
+		fmt.Fprintf(&b, "%s  %s  %s  %s\n", pad(row.What, widths[0]), pad(row.Target, widths[1]), pad(row.Measured, widths[2]), row.mark("MISSED"))
 	}
 	return b.String()
 }

@@ -45,18 +45,11 @@ func (r *Results) Markdown() string {
 	}
 	b.WriteString("| what | target | measured | |\n|---|---|---|---|\n")
 	for _, row := range r.Rows {
-		mark := "met"
-		switch {
-		case row.Target == NoTarget:
-			mark = ""
-		case !row.Met:
-			mark = "**missed**"
-		}
 		note := row.Note
 		if note != "" {
 			note = "<br>" + note
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s%s | %s |\n", row.What, row.Target, row.Measured, note, mark)
+		fmt.Fprintf(&b, "| %s | %s | %s%s | %s |\n", row.What, row.Target, row.Measured, note, row.mark("**missed**"))
 	}
 	if len(r.Scales) > 1 {
 		b.WriteString("\n## Cost against waiting nodes\n\n![requests](performance-requests.svg)\n\n![handover](performance-handover.svg)\n\n")

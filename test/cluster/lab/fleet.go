@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/kubernetes"
 )
@@ -53,10 +55,31 @@ func (c *Cluster) AddFakeNodes(ctx context.Context, n int, labels func(i int) ma
 		}
 		return nil
 	}
-	if err := inParallel(n, create); err != nil {
+	if err := InParallel(n, create); err != nil {
 		return err
 	}
 	return c.WaitReady(ctx, n)
+}
+
+// Report says of a simulated node what a kubelet, or the control plane about a silent one, would say of its machine.
+func Report(ctx context.Context, client kubernetes.Interface, node, bootID string, up bool) error {
+	ready := corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "The simulated machine is up."}
+	var label any = kwokValue // which is what lets kwok answer for the machine
+	if !up {
+		ready.Status, ready.Reason, ready.Message = corev1.ConditionUnknown, "NodeStatusUnknown", "The simulated machine is down."
+		label = nil
+	}
+	now := metav1.Now()
+	ready.LastHeartbeatTime, ready.LastTransitionTime = now, now
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"labels": map[string]any{kwokLabel: label}},
+		"status":   map[string]any{"nodeInfo": map[string]any{"bootID": bootID}, "conditions": []corev1.NodeCondition{ready}},
+	})
+	if err != nil {
+		return fmt.Errorf("encoding a patch: %w", err)
+	}
+	_, err = client.CoreV1().Nodes().Patch(ctx, node, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	return err
 }
 
 // WaitReady returns when at least n nodes are Ready.
@@ -124,8 +147,8 @@ func fakeNode(i int) *corev1.Node {
 	}
 }
 
-// inParallel calls work(0) to work(n-1), some at a time.
-func inParallel(n int, work func(i int) error) error {
+// InParallel calls work(0) to work(n-1), some at a time.
+func InParallel(n int, work func(i int) error) error {
 	const workers = 16
 	failed := make([]error, n)
 	var group sync.WaitGroup
