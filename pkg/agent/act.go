@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,17 +17,13 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-const (
-	// retake is after a take that found all slots taken, at least.
-	retake = time.Second
-	// retakeRefused is after a take that failed, at least.
-	retakeRefused = 5 * time.Second
-)
-
 // act takes the step and tells of it. It returns how soon the next turn is due.
 func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) (time.Duration, error) {
 	if !evicts(step) {
 		a.drain.stop()
+	}
+	if step.Do != plan.DoTake {
+		a.slots.turns.over()
 	}
 	if a.DryRun {
 		return a.pretendTo(n, o, step), nil
@@ -155,43 +150,6 @@ func (a *Agent) wrote(o plan.Observation, after plan.Record) {
 	a.Tell.Metrics.Moved(o, after)
 }
 
-// take takes a slot when it is this node's turn: at once if it was named, later if another was.
-func (a *Agent) take(ctx context.Context, n *corev1.Node, waited plan.Reason) (time.Duration, error) {
-	s := &a.slots
-	if h, chance := a.amongMany(s.handover(), waited); s.turnAt.IsZero() || s.turnAfter != h.Next {
-		s.turnAfter, s.turnAt = h.Next, h.Turn(n.Name, a.Now(), chance)
-	}
-	if left := s.turnAt.Sub(a.Now()); left > 0 {
-		return left, nil
-	}
-	lease, err := a.takeOf(ctx, n, s.group)
-	switch {
-	case errors.Is(err, lock.ErrTaken):
-		s.turnAt = a.Now().Add(retake + a.upTo(retake))
-		return retake, nil
-	case err != nil:
-		s.lateUntil = a.Now().Add(lateTake)
-		s.refused, s.turnAt = fmt.Sprintf("No slot can be taken: %v", err), a.Now().Add(retakeRefused+a.upTo(retakeRefused))
-		return atOnce, nil // the next look tells of it
-	}
-	s.turnAt, s.taken, s.takenAt = time.Time{}, lease.UID, a.Now()
-	s.leases.Put(lease)
-	a.Tell.Happened(n, plan.Required, plan.SlotTaken, fmt.Sprintf("Took slot %s.", lease.Name))
-	return atOnce, nil
-}
-
-// takeOf takes a slot of a group; what the node holds of it and can't rely on goes first.
-func (a *Agent) takeOf(ctx context.Context, n *corev1.Node, g *lock.Group) (*coordinationv1.Lease, error) {
-	lease, err := g.Take(ctx, n.Name, n.UID)
-	if !errors.Is(err, lock.ErrDoubtful) {
-		return lease, err
-	}
-	if err := g.Release(ctx, n.Name, n.UID, a.confirming(ctx, n)); err != nil {
-		return nil, err
-	}
-	return g.Take(ctx, n.Name, n.UID)
-}
-
 // free hands the slot on: it says who comes next, then it lets go. To name nobody is no reason to keep it.
 func (a *Agent) free(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) error {
 	if o.Record.Succeeded() {
@@ -216,29 +174,6 @@ func (a *Agent) free(ctx context.Context, n *corev1.Node, o plan.Observation, st
 	a.slots.held = ""
 	a.Log.WithField("slot", o.Slot.Name).Info("Freed the slot. " + step.Message)
 	return nil
-}
-
-// name writes into the slot who comes next: the first of those who wait and aren't served yet.
-func (a *Agent) name(ctx context.Context, n *corev1.Node, s plan.Slot) error {
-	if a.slots.foreign {
-		return nil // whose turn it is in a group that this node has left, others know better
-	}
-	found, err := a.Fleet.Waiting(ctx, a.slots.members)
-	if err != nil {
-		return err
-	}
-	served := a.slots.holders()
-	var waiters []lock.Waiter
-	for _, w := range found {
-		if w.Node != n.Name && !served[w.Node] {
-			waiters = append(waiters, lock.Waiter(w))
-		}
-	}
-	if len(waiters) == 0 {
-		return nil
-	}
-	next := lock.Order(waiters, n.Labels[a.OrderLabel])[0]
-	return a.slots.group.HandOver(ctx, s.Name, types.UID(s.LeaseUID), lock.Handover{Next: next.Node, Waiting: len(waiters)})
 }
 
 // lost lets the next look see that the slot is gone, if it is.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -33,10 +32,8 @@ type slots struct {
 	held      types.UID
 	heldSince time.Time
 	lateUntil time.Time // a take is in doubt until then
-	turnAt    time.Time // when this node may try for a slot that is free; zero: not chosen yet
 	orphan    string    // the orphaned slot that was told of
 	recountAt time.Time // when to count the group's nodes again
-	turnAfter string    // the successor that turnAt leaves the first seconds to
 	refused   string    // why the last take failed; told until the next
 	stranger  bool      // an earlier Node's Lease was told of
 	shared    bool      // the control planes' slot may be held
@@ -50,49 +47,36 @@ type slots struct {
 	takenAt time.Time
 
 	lease, sharedLease lease
-
-	mu   sync.Mutex
-	last lock.Handover // the last slot that was freed
+	turns              turns
 }
 
 func (s *slots) start(ctx context.Context, wake func(), now func() time.Time) {
 	s.leases.Start(ctx, wake, func() *mirror.Mirror[*coordinationv1.Lease] {
 		group := s.group.Name
 		return mirror.New("slots", s.group.Source(), &coordinationv1.Lease{}, func(l *coordinationv1.Lease) {
-			if l.Labels[lock.GroupLabel] != group {
-				return
+			if l.Labels[lock.GroupLabel] == group {
+				s.turns.gone(l, now())
 			}
-			h, _ := lock.HandoverOf(l, now())
-			s.mu.Lock()
-			s.last = h
-			s.mu.Unlock()
 		})
 	})
 }
 
-// handover is what the last freed slot said. A successor that has got a slot already, for two that were freed at once may
-// name the same, keeps nobody waiting.
-func (s *slots) handover() lock.Handover {
-	s.mu.Lock()
-	h := s.last
-	s.mu.Unlock()
-	if s.holders()[h.Next] {
-		h.Next = ""
-	}
-	return h
-}
-
-// holders are the nodes that hold a slot of the group.
-func (s *slots) holders() map[string]bool {
-	holders := map[string]bool{}
+// served are the nodes that hold a slot of the group, or are named by one that is free or about to be.
+func (s *slots) served(now time.Time) map[string]bool {
+	served := s.turns.named(now)
 	leases, err := s.leases.Items()
 	if err != nil {
-		return holders
+		return served
+	}
+	for _, l := range leases {
+		if h, ok := lock.HandoverOf(l, now); ok {
+			served[h.Next] = true
+		}
 	}
 	for _, held := range s.group.FromLeases(leases) {
-		holders[held.Node] = true
+		served[held.Node] = true
 	}
-	return holders
+	return served
 }
 
 // matter reports whether the slots have to be known for the next decision.
@@ -159,24 +143,25 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 			return plan.Slot{Error: fmt.Sprintf("kured's lock can't be given back (--kured-interlock): %v", err)}
 		}
 	}
-	if s.refused != "" && a.Now().Before(s.turnAt) {
+	if s.refused != "" && a.Now().Before(s.turns.notBefore) {
 		return plan.Slot{Error: s.refused}
 	}
 	s.refused = ""
 	if s.joins != "" { // a slot of the group that it left is not its own to take, and nodes were counted for another
-		s.turnAt = time.Time{}
+		s.turns.notBefore = time.Time{}
 		return plan.Slot{Message: fmt.Sprintf("This node has left lock group %s for %s (--lock-group-label). It can take a slot there %s from now at the latest, "+
 			"when no request for one of its old group can be on its way any more.", s.group.Name, s.joins, lateTake)}
 	}
 	known := s.group.Known(held)
-	_, free := lock.FreeIndex(held, known)
+	free := len(held) < known
 	if !free && a.recount(ctx) {
 		known = s.group.Known(held)
-		_, free = lock.FreeIndex(held, known)
+		free = len(held) < known
 	}
 	if !free {
-		s.turnAt = time.Time{}
+		s.turns.notBefore = time.Time{}
 	}
+	s.turns.free = s.turns.of(s.group, held, known)
 	if why := orphaned(s.group, held); why != "" {
 		if !free {
 			return plan.Slot{Error: "No slot is free. " + why}

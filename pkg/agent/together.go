@@ -1,7 +1,7 @@
 package agent
 
 import (
-	"math"
+	"slices"
 	"time"
 
 	"github.com/rebootd/rebootd/pkg/lock"
@@ -13,7 +13,7 @@ import (
 const (
 	// tellWithin is within how long they tell of it. Until it has, a node is passed over when a slot is handed on.
 	tellWithin = 15 * time.Second
-	// crowd is how many nodes are taken to be after the slot that is free then: they try for it within four seconds.
+	// crowd is how many nodes are taken to be after a slot where nobody has counted them: they try for it within four seconds.
 	crowd = 800
 )
 
@@ -43,12 +43,15 @@ func (a *Agent) notAllAtOnce(o plan.Observation, step plan.Action) time.Duration
 	return m.tellAt.Sub(a.Now())
 }
 
-// amongMany is the handover, and the chance, as a node sees them that has waited for this reason until now: others have, too, and nobody has counted
-// them. Few of them are early, however many there are: they would all ask before they could see that one of them has the slot.
-func (a *Agent) amongMany(h lock.Handover, waited plan.Reason) (lock.Handover, float64) {
-	chance := a.Chance()
-	if ofAll(waited) {
-		h.Waiting, chance = max(h.Waiting, crowd), math.Cbrt(chance)
+// amongMany are the free slots as a node sees them that has waited for this reason until now: others have, too, and nobody has
+// counted them.
+func amongMany(free []lock.Handover, waited plan.Reason) []lock.Handover {
+	if !ofAll(waited) {
+		return free
 	}
-	return h, chance
+	many := slices.Clone(free)
+	for i := range many {
+		many[i].Waiting = max(many[i].Waiting, crowd)
+	}
+	return many
 }

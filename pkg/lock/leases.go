@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -100,10 +102,10 @@ func (g *Group) FromLeases(leases []*coordinationv1.Lease) []Slot {
 // may vanish at any time, because a request to free it may still be on its way, from this process or an earlier one.
 func (g *Group) Trusts(s Slot) bool { return s.By == g.By && !g.given[s.UID] }
 
-// Take takes a slot for a node, or finds the one that it holds already. It returns ErrTaken when there is
+// Take takes a slot for a node, the wanted one if that is free, or finds the one that it holds already. It returns ErrTaken when there is
 // none to be had, and ErrDoubtful when it holds one that can't be relied on, which is to be released first. When the answer to the
 // create is lost, a live read settles what happened. After any other error a slot may be held; the next Take finds it.
-func (g *Group) Take(ctx context.Context, node string, uid types.UID) (*coordinationv1.Lease, error) {
+func (g *Group) Take(ctx context.Context, node string, uid types.UID, want int) (*coordinationv1.Lease, error) {
 	held, leases, err := g.live(ctx)
 	if err != nil {
 		return nil, err
@@ -114,7 +116,7 @@ func (g *Group) Take(ctx context.Context, node string, uid types.UID) (*coordina
 		}
 		return leases[mine.UID], g.giveBack(ctx, extra)
 	}
-	return g.takeFree(ctx, held, node, uid)
+	return g.takeFree(ctx, held, node, uid, want)
 }
 
 // Keep is Take for a node that is out of service already: whatever it holds was not freed by anyone.
@@ -124,38 +126,49 @@ func (g *Group) Keep(ctx context.Context, node string, uid types.UID) error {
 		return err
 	}
 	if _, _, ok := Mine(held, node, uid); !ok {
-		_, err = g.takeFree(ctx, held, node, uid)
+		_, err = g.takeFree(ctx, held, node, uid, 0)
 	}
 	return err
 }
 
+// quicker is how often somebody else may be quicker before a take gives up, where other slots are free.
+const quicker = 3
+
 // takeFree takes a slot that nobody held a moment ago.
-func (g *Group) takeFree(ctx context.Context, held []Slot, node string, uid types.UID) (*coordinationv1.Lease, error) {
+func (g *Group) takeFree(ctx context.Context, held []Slot, node string, uid types.UID, want int) (*coordinationv1.Lease, error) {
+	if g.Slots == 0 && len(held) >= g.Known(held) {
+		return nil, ErrTaken // those who took them have counted
+	}
 	n, err := g.count(ctx)
 	if err != nil {
 		return nil, err
 	}
-	i, ok := FreeIndex(held, n)
-	if !ok {
-		return nil, ErrTaken
+	for range quicker {
+		free := Free(held, n)
+		if len(free) == 0 {
+			return nil, ErrTaken
+		}
+		i := choose(free, want)
+		_, createErr := g.Leases.Create(ctx, g.lease(i, n, node, uid), metav1.CreateOptions{})
+		var leases map[types.UID]*coordinationv1.Lease
+		if held, leases, err = g.live(ctx); err != nil {
+			return nil, err
+		}
+		mine, _, ok := Mine(held, node, uid)
+		switch {
+		case ok && Surplus(held, mine, n):
+			return nil, errors.Join(ErrTaken, g.Free(ctx, mine.Name, mine.UID))
+		case ok:
+			return leases[mine.UID], nil
+		case createErr == nil:
+			return nil, ErrTaken // freed again
+		case !apierrors.IsAlreadyExists(createErr):
+			return nil, g.explain("create", createErr)
+		case slices.Contains(Free(held, n), i):
+			return nil, g.inTheWay(ctx, g.leaseName(i))
+		}
 	}
-	_, createErr := g.Leases.Create(ctx, g.lease(i, n, node, uid), metav1.CreateOptions{})
-	held, leases, err := g.live(ctx)
-	if err != nil {
-		return nil, err
-	}
-	mine, _, ok := Mine(held, node, uid)
-	switch {
-	case ok && Surplus(held, mine, n):
-		return nil, errors.Join(ErrTaken, g.Free(ctx, mine.Name, mine.UID))
-	case ok:
-		return leases[mine.UID], nil
-	case createErr == nil:
-		return nil, ErrTaken // freed again
-	case apierrors.IsAlreadyExists(createErr):
-		return nil, g.inTheWay(ctx, g.leaseName(i))
-	}
-	return nil, g.explain("create", createErr)
+	return nil, ErrTaken
 }
 
 // inTheWay tells a slot that somebody else was quicker to take from a Lease that only has its name.
@@ -221,7 +234,8 @@ func (g *Group) HandOver(ctx context.Context, name string, uid types.UID, h Hand
 // HandoverOf reads from a freed slot's Lease who comes next. False: it was freed without a word.
 func HandoverOf(l *coordinationv1.Lease, at time.Time) (Handover, bool) {
 	waiting, err := strconv.Atoi(l.Annotations[WaitingAnnotation])
-	return Handover{Next: l.Annotations[NextAnnotation], Waiting: max(waiting, 0), At: at}, err == nil
+	slot, _ := strconv.Atoi(l.Name[strings.LastIndexByte(l.Name, '-')+1:]) // no number: the one slot of its group
+	return Handover{Slot: slot, Next: l.Annotations[NextAnnotation], Waiting: max(waiting, 0), At: at}, err == nil
 }
 
 // Held reads consistently which slots are held.

@@ -87,14 +87,14 @@ func group(m *memory, n int) *Group { return &Group{Leases: m, Namespace: "ns", 
 func TestTakeAndFree(t *testing.T) {
 	m := newMemory()
 	g := group(m, 1)
-	l, err := g.Take(t.Context(), "a", "a-uid")
+	l, err := g.Take(t.Context(), "a", "a-uid", 0)
 	if err != nil || l.Name != "rebootd-g-0" || l.OwnerReferences[0].UID != "a-uid" || l.OwnerReferences[0].BlockOwnerDeletion != nil {
 		t.Fatalf("%+v, %v", l, err)
 	}
-	if again, err := g.Take(t.Context(), "a", "a-uid"); err != nil || again.UID != l.UID {
+	if again, err := g.Take(t.Context(), "a", "a-uid", 0); err != nil || again.UID != l.UID {
 		t.Errorf("one node, one slot: %v, %v", again, err)
 	}
-	if _, err := g.Take(t.Context(), "b", "b-uid"); !errors.Is(err, ErrTaken) {
+	if _, err := g.Take(t.Context(), "b", "b-uid", 0); !errors.Is(err, ErrTaken) {
 		t.Errorf("the second: %v", err)
 	}
 	if err := g.Check(t.Context(), l.Name, l.UID); err != nil {
@@ -124,7 +124,7 @@ func TestTakeUnknownOutcome(t *testing.T) {
 			}
 			return nil
 		}
-		l, err := group(m, 1).Take(t.Context(), "a", "a-uid")
+		l, err := group(m, 1).Take(t.Context(), "a", "a-uid", 0)
 		if arrived := errors.Is(lost, errAnswerLost); (err == nil) != arrived || (l != nil) != arrived {
 			t.Errorf("%v: %v, %v", lost, l, err)
 		}
@@ -157,7 +157,7 @@ func TestNeverMoreThanN(t *testing.T) {
 				}
 				return
 			}
-			if _, err := g.Take(t.Context(), node, types.UID(node+"-uid")); err != nil && !errors.Is(err, ErrTaken) {
+			if _, err := g.Take(t.Context(), node, types.UID(node+"-uid"), r.IntN(4)); err != nil && !errors.Is(err, ErrTaken) {
 				t.Fatal(err)
 			}
 		}

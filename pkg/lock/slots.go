@@ -93,22 +93,31 @@ func Mine(held []Slot, node string, uid types.UID) (mine Slot, extra []Slot, ok 
 	return all[0], all[1:], true
 }
 
-// FreeIndex is the slot to take when n may be out: the lowest that nobody holds. False when n or more are held,
+// Free are the slots that can be taken when n nodes may be out: those that nobody holds. There is none when n or more are held,
 // whatever their index: what was taken under a larger n counts until it is given back.
-func FreeIndex(held []Slot, n int) (int, bool) {
+func Free(held []Slot, n int) []int {
 	if len(held) >= n {
-		return 0, false
+		return nil
 	}
 	taken := map[int]bool{}
 	for _, s := range held {
 		taken[s.Index] = true
 	}
+	var free []int
 	for i := range n {
 		if !taken[i] {
-			return i, true
+			free = append(free, i)
 		}
 	}
-	return 0, false
+	return free
+}
+
+// choose is the wanted one of some slots, if it is among them, else one that the wish stands for. There must be one.
+func choose(free []int, want int) int {
+	if slices.Contains(free, want) {
+		return want
+	}
+	return free[want%len(free)]
 }
 
 // Known is how many slots a group has, as far as its held slots tell: the most that any taker counted, at

@@ -2,7 +2,9 @@ package lock
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,26 +19,31 @@ func slot(i int, node string, second int) Slot {
 	}
 }
 
-func TestFreeIndex(t *testing.T) {
+func TestFree(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		held []Slot
 		n    int
-		want int
-		ok   bool
+		want []int
 	}{
-		{"none held", nil, 1, 0, true},
-		{"the only one is held", []Slot{slot(0, "a", 1)}, 1, 0, false},
-		{"the lowest that is free", []Slot{slot(0, "a", 1), slot(2, "c", 1)}, 3, 1, true},
-		{"fewer than before: one beyond the number counts", []Slot{slot(1, "a", 1)}, 1, 0, false},
-		{"fewer than before, and room again", []Slot{slot(4, "a", 1)}, 2, 0, true},
-		{"more than before", []Slot{slot(0, "a", 1)}, 2, 1, true},
+		{"none held", nil, 1, []int{0}},
+		{"the only one is held", []Slot{slot(0, "a", 1)}, 1, nil},
+		{"between others", []Slot{slot(0, "a", 1), slot(2, "c", 1)}, 4, []int{1, 3}},
+		{"fewer than before: one beyond the number counts", []Slot{slot(1, "a", 1)}, 1, nil},
+		{"fewer than before, and room again", []Slot{slot(4, "a", 1)}, 2, []int{0, 1}},
+		{"more than before", []Slot{slot(0, "a", 1)}, 2, []int{1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got, ok := FreeIndex(tt.held, tt.n); got != tt.want || ok != tt.ok {
-				t.Errorf("got %d, %v; want %d, %v", got, ok, tt.want, tt.ok)
+			if got := Free(tt.held, tt.n); !slices.Equal(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
+	}
+	free := []int{1, 4, 7}
+	for want, got := range map[int]int{4: 4, 7: 7, 0: 1, 2: 7, 3: 1, math.MaxInt32: free[math.MaxInt32%3]} {
+		if choose(free, want) != got {
+			t.Errorf("wanted %d: got %d, want %d", want, choose(free, want), got)
+		}
 	}
 }
 
@@ -128,21 +135,33 @@ func TestOrder(t *testing.T) {
 
 func TestTurn(t *testing.T) {
 	now := time.Unix(1000, 0)
-	h := Handover{Next: "me", Waiting: 5000, At: now.Add(-time.Second)}
-	if got := h.Turn("me", now, 0.9); !got.Equal(now) {
-		t.Errorf("the successor goes at once, not %s later", got.Sub(now))
-	}
-	if got := h.Turn("other", now, 0); got.Sub(h.At) != reserve {
-		t.Errorf("the others leave it %s, not %s", reserve, got.Sub(h.At))
-	}
-	if got := h.Turn("other", now, 0.999); got.Sub(h.At) < reserve+10*time.Second || got.Sub(h.At) > reserve+spreadMost {
-		t.Errorf("5,000 waiters spread over seconds, not %s", got.Sub(h.At))
-	}
-	if got := (Handover{}).Turn("me", now, 0.5); got.Before(now) || got.Sub(now) > spreadLeast {
-		t.Errorf("a slot that was free already: %s", got.Sub(now))
-	}
-	late := Handover{Next: "me", At: now.Add(-time.Hour)}
-	if got := late.Turn("me", now, 0.5); got.Equal(now) {
-		t.Error("who was named an hour ago is spread like the others")
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	for _, tt := range []struct {
+		name       string
+		free       []Handover
+		since      time.Time
+		chance     float64
+		after, end time.Duration // its turn is not before, and not after
+		slot       int           // -1: any
+	}{
+		{"who was named goes at once", []Handover{{Slot: 2, Next: "me", Waiting: 5000, At: ago(time.Second)}}, now, 0.9, 0, 0, 2},
+		{"who was named by the later of two, too", []Handover{{Next: "x", At: now}, {Slot: 3, Next: "me", At: ago(time.Second)}}, now, 0.9, 0, 0, 3},
+		{"the others leave it that", []Handover{{Next: "x", Waiting: 5000, At: ago(time.Second)}}, ago(time.Second), 0, reserve - time.Second, reserve - time.Second, -1},
+		{"thousands spread over seconds", []Handover{{Next: "x", Waiting: 5000, At: now}}, now, 0.999, reserve + 10*time.Second, reserve + spreadMost, -1},
+		{"few are early", []Handover{{Waiting: 1000, At: now}}, now, 0.01, time.Second, 2 * time.Second, -1},
+		{"a slot that was free already", []Handover{{}}, now, 0.999, 0, spreadLeast, -1},
+		{"a slot that nobody is named for doesn't wait for that of another", []Handover{{Next: "x", At: now}, {Slot: 1, At: now}}, now, 0.5, 0, spreadLeast, -1},
+		{"who comes late spreads from then on", []Handover{{Waiting: 1000, At: ago(time.Minute)}}, now, 0.9, 4 * time.Second, 5 * time.Second, -1},
+		{"who was named an hour ago is one of many", []Handover{{Next: "me", Waiting: 1000, At: ago(time.Hour)}}, now, 0.9, 4 * time.Second, 5 * time.Second, -1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			at, slot := Turn("me", tt.free, tt.since, now, tt.chance)
+			if d := at.Sub(now); d < tt.after || d > tt.end {
+				t.Errorf("its turn is in %s, not between %s and %s", d, tt.after, tt.end)
+			}
+			if tt.slot >= 0 && slot != tt.slot || slot < 0 {
+				t.Errorf("it takes slot %d", slot)
+			}
+		})
 	}
 }

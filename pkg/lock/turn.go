@@ -2,6 +2,8 @@ package lock
 
 import (
 	"cmp"
+	"hash/fnv"
+	"math"
 	"slices"
 	"time"
 )
@@ -54,13 +56,15 @@ func compareBool(a, b bool) int {
 	}
 }
 
-// Handover is what a freed slot says about who comes next.
+// Handover is what a slot that is free says about who comes next.
 type Handover struct {
+	// Slot is its index.
+	Slot int
 	// Next is the node whose turn it is; empty when the holder named none.
 	Next string
 	// Waiting is how many nodes waited.
 	Waiting int
-	// At is when the slot was seen to be freed.
+	// At is when the slot was seen to be freed; zero: it was free already.
 	At time.Time
 }
 
@@ -74,19 +78,45 @@ const (
 	spreadMost  = 15 * time.Second
 )
 
-// Turn is when a node may try for a slot that it sees free now. chance is a random number from 0 up to 1,
-// which spreads those that were not named: there may be thousands. The zero Handover is for a slot
-// that was free already.
-func (h Handover) Turn(node string, now time.Time, chance float64) time.Time {
-	if h.Next == node && now.Sub(h.At) < reserve {
-		return now
+// Forgotten is how long after a slot was freed its handover still says something.
+const Forgotten = reserve + spreadMost
+
+// Reserved is the node that a slot is kept for; empty: it is anybody's.
+func (h Handover) Reserved(now time.Time) string {
+	if now.Sub(h.At) < reserve {
+		return h.Next
 	}
-	turn := now
-	if h.Next != "" {
-		turn = later(turn, h.At.Add(reserve))
+	return ""
+}
+
+// Turn is when a node may try for one of the slots that are free, and for which; any number stands for one, modulo how many there
+// are. since is since when the node has been after a slot. chance is a random number from 0 up to 1, which spreads those that were
+// not named: there may be thousands. Few of them are early, however many there are: they would all try before they could see that
+// one of them has the slot. Without a free slot its turn is now.
+func Turn(node string, free []Handover, since, now time.Time, chance float64) (at time.Time, slot int) {
+	at = now
+	for i, h := range free {
+		if h.Reserved(now) == node {
+			return now, h.Slot
+		}
+		from := h.At
+		if h.Next != "" {
+			from = from.Add(reserve)
+		}
+		window := min(max(spreadLeast, time.Duration(h.Waiting)*spread), spreadMost)
+		turn := later(from, since).Add(time.Duration(math.Cbrt(chance) * float64(window)))
+		if i == 0 || turn.Before(at) {
+			at = turn
+		}
 	}
-	window := min(max(spreadLeast, time.Duration(h.Waiting)*spread), spreadMost)
-	return turn.Add(time.Duration(chance * float64(window)))
+	return at, anyOf(node)
+}
+
+// anyOf is a number that differs from node to node, so that those who try in the same moment don't try for the same slot.
+func anyOf(node string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(node)) // a hash.Hash never returns an error
+	return int(h.Sum32() >> 1)
 }
 
 func later(a, b time.Time) time.Time {

@@ -1,0 +1,151 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rebootd/rebootd/pkg/lock"
+	"github.com/rebootd/rebootd/pkg/plan"
+)
+
+const (
+	// retake is after a take that found all slots taken, at least.
+	retake = time.Second
+	// retakeRefused is after a take that failed, at least; after each further one in a row it is twice as long, up to retakeMost.
+	retakeRefused = 5 * time.Second
+	retakeMost    = 40 * time.Second
+)
+
+// turns is what a node knows of whose turn it is to take a slot.
+type turns struct {
+	free []lock.Handover // the slots that were to be had at the last look, and what they say
+
+	since     time.Time // since when this node has been after one of them; zero: it isn't
+	chance    float64   // drawn then
+	notBefore time.Time // after a take that came to nothing
+	failed    int       // takes in a row
+
+	mu    sync.Mutex
+	freed map[string]lock.Handover // the slots that were freed lately, by their Leases
+}
+
+// gone takes in a slot that was freed. One that was freed without a word may have any number of nodes waiting for it.
+func (t *turns) gone(l *coordinationv1.Lease, now time.Time) {
+	h, ok := lock.HandoverOf(l, now)
+	if !ok {
+		h.Waiting = crowd
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.freed, func(_ string, old lock.Handover) bool { return now.Sub(old.At) > lock.Forgotten })
+	if t.freed == nil {
+		t.freed = map[string]lock.Handover{}
+	}
+	t.freed[l.Name] = h
+}
+
+// of are the slots of a group that are to be had when there are n and these are held. A successor that has got a slot already, for
+// two that were freed at once may name the same, keeps nobody waiting.
+func (t *turns) of(g *lock.Group, held []lock.Slot, n int) []lock.Handover {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	served := map[string]bool{}
+	for _, s := range held {
+		served[s.Node] = true
+	}
+	var free []lock.Handover
+	for _, i := range lock.Free(held, n) {
+		h := t.freed[lock.Name(g.Name, i)]
+		h.Slot = i
+		if served[h.Next] {
+			h.Next = ""
+		}
+		free = append(free, h)
+	}
+	return free
+}
+
+// named are the nodes that a slot is kept for.
+func (t *turns) named(now time.Time) map[string]bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	named := map[string]bool{}
+	for _, h := range t.freed {
+		named[h.Reserved(now)] = true
+	}
+	return named
+}
+
+// over is called when this node isn't after a slot.
+func (t *turns) over() { t.since, t.chance = time.Time{}, 0 }
+
+// take takes a slot when it is this node's turn: at once if it was named, later if another was.
+func (a *Agent) take(ctx context.Context, n *corev1.Node, waited plan.Reason) (time.Duration, error) {
+	s, t, now := &a.slots, &a.slots.turns, a.Now()
+	if t.since.IsZero() {
+		t.since, t.chance = now, a.Chance()
+	}
+	at, slot := lock.Turn(n.Name, amongMany(t.free, waited), t.since, now, t.chance)
+	if left := max(at.Sub(now), t.notBefore.Sub(now)); left > 0 {
+		return left, nil
+	}
+	lease, err := a.takeOf(ctx, n, s.group, slot)
+	switch {
+	case errors.Is(err, lock.ErrTaken):
+		t.notBefore = a.Now().Add(retake + a.upTo(retake))
+		return retake, nil
+	case err != nil:
+		wait := min(retakeRefused<<min(t.failed, 8), retakeMost)
+		t.failed++
+		s.lateUntil = a.Now().Add(lateTake)
+		s.refused, t.notBefore = fmt.Sprintf("No slot can be taken: %v", err), a.Now().Add(wait+a.upTo(wait))
+		return atOnce, nil // the next look tells of it
+	}
+	t.notBefore, t.failed, s.taken, s.takenAt = time.Time{}, 0, lease.UID, a.Now()
+	s.leases.Put(lease)
+	a.Tell.Happened(n, plan.Required, plan.SlotTaken, fmt.Sprintf("Took slot %s.", lease.Name))
+	return atOnce, nil
+}
+
+// takeOf takes a slot of a group; what the node holds of it and can't rely on goes first.
+func (a *Agent) takeOf(ctx context.Context, n *corev1.Node, g *lock.Group, slot int) (*coordinationv1.Lease, error) {
+	lease, err := g.Take(ctx, n.Name, n.UID, slot)
+	if !errors.Is(err, lock.ErrDoubtful) {
+		return lease, err
+	}
+	if err := g.Release(ctx, n.Name, n.UID, a.confirming(ctx, n)); err != nil {
+		return nil, err
+	}
+	return g.Take(ctx, n.Name, n.UID, slot)
+}
+
+// name writes into the slot who comes next: the first of those who wait, and neither have a slot nor are named by another one.
+func (a *Agent) name(ctx context.Context, n *corev1.Node, s plan.Slot) error {
+	if a.slots.foreign {
+		return nil // whose turn it is in a group that this node has left, others know better
+	}
+	found, err := a.Fleet.Waiting(ctx, a.slots.members)
+	if err != nil {
+		return err
+	}
+	served := a.slots.served(a.Now())
+	var waiters []lock.Waiter
+	for _, w := range found {
+		if w.Node != n.Name && !served[w.Node] {
+			waiters = append(waiters, lock.Waiter(w))
+		}
+	}
+	if len(waiters) == 0 {
+		return nil
+	}
+	next := lock.Order(waiters, n.Labels[a.OrderLabel])[0]
+	return a.slots.group.HandOver(ctx, s.Name, types.UID(s.LeaseUID), lock.Handover{Next: next.Node, Waiting: len(waiters)})
+}
