@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -59,24 +60,6 @@ func (s *slots) start(ctx context.Context, wake func(), now func() time.Time) {
 			}
 		})
 	})
-}
-
-// served are the nodes that hold a slot of the group, or are named by one that is free or about to be.
-func (s *slots) served(now time.Time) map[string]bool {
-	served := s.turns.named(now)
-	leases, err := s.leases.Items()
-	if err != nil {
-		return served
-	}
-	for _, l := range leases {
-		if h, ok := lock.HandoverOf(l, now); ok {
-			served[h.Next] = true
-		}
-	}
-	for _, held := range s.group.FromLeases(leases) {
-		served[held.Node] = true
-	}
-	return served
 }
 
 // matter reports whether the slots have to be known for the next decision.
@@ -154,7 +137,7 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 	}
 	known := s.group.Known(held)
 	free := len(held) < known
-	if !free && a.recount(ctx) {
+	if !free && a.recount(ctx, held) {
 		known = s.group.Known(held)
 		free = len(held) < known
 	}
@@ -179,18 +162,24 @@ const (
 )
 
 // recount counts the nodes of the group anew when that is due: it may have grown while nobody took a slot.
-func (a *Agent) recount(ctx context.Context) bool {
+func (a *Agent) recount(ctx context.Context, held []lock.Slot) bool {
 	s := &a.slots
 	if s.group.Slots > 0 || a.Now().Before(s.recountAt) {
+		return false
+	}
+	if s.recountAt.IsZero() && slices.ContainsFunc(held, func(s lock.Slot) bool { return s.Slots > 0 }) {
+		s.recountAt = a.soon(recountEvery) // whoever took that one has just counted
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	_, nodes, err := s.group.Recount(ctx)
-	wait := recountEvery + time.Duration(nodes)*recountEach
-	s.recountAt = a.Now().Add(wait + a.upTo(wait/4))
+	s.recountAt = a.soon(recountEvery + time.Duration(nodes)*recountEach)
 	return err == nil
 }
+
+// soon is in d, or up to a quarter later.
+func (a *Agent) soon(d time.Duration) time.Time { return a.Now().Add(d + a.upTo(d/4)) }
 
 // freeStrays frees what this node holds of other groups than its own: an agent that knew other options, or another label of the
 // node, took it and ended before it had written that down. It looks once, before the first look at the group's own slots.

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/rebootd/rebootd/pkg/lock"
@@ -100,19 +102,36 @@ func (a *Agent) take(ctx context.Context, n *corev1.Node, waited plan.Reason) (t
 	lease, err := a.takeOf(ctx, n, s.group, slot)
 	switch {
 	case errors.Is(err, lock.ErrTaken):
+		t.over() // so that its next turn is one of many again
 		t.notBefore = a.Now().Add(retake + a.upTo(retake))
 		return retake, nil
 	case err != nil:
-		wait := min(retakeRefused<<min(t.failed, 8), retakeMost)
-		t.failed++
-		s.lateUntil = a.Now().Add(lateTake)
-		s.refused, t.notBefore = fmt.Sprintf("No slot can be taken: %v", err), a.Now().Add(wait+a.upTo(wait))
+		a.refused(err)
 		return atOnce, nil // the next look tells of it
 	}
 	t.notBefore, t.failed, s.taken, s.takenAt = time.Time{}, 0, lease.UID, a.Now()
 	s.leases.Put(lease)
 	a.Tell.Happened(n, plan.Required, plan.SlotTaken, fmt.Sprintf("Took slot %s.", lease.Name))
 	return atOnce, nil
+}
+
+// refused is called after a take that failed. The first time that nothing but an answer was missing is not worth a word on the Node: with all
+// that wait it would be one more burden for an API server that is too busy.
+func (a *Agent) refused(err error) {
+	s, t := &a.slots, &a.slots.turns
+	wait := min(retakeRefused<<min(t.failed, 8), retakeMost)
+	t.failed++
+	t.over()
+	t.notBefore = a.Now().Add(wait + a.upTo(wait))
+	s.lateUntil = a.Now().Add(lateTake)
+	if s.refused = fmt.Sprintf("No slot can be taken: %v", err); t.failed == 1 && busy(err) {
+		s.refused = ""
+	}
+}
+
+// busy reports whether an error may be gone with the next try.
+func busy(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || apierrors.IsTooManyRequests(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err)
 }
 
 // takeOf takes a slot of a group; what the node holds of it and can't rely on goes first.
@@ -127,7 +146,10 @@ func (a *Agent) takeOf(ctx context.Context, n *corev1.Node, g *lock.Group, slot 
 	return g.Take(ctx, n.Name, n.UID, slot)
 }
 
-// name writes into the slot who comes next: the first of those who wait, and neither have a slot nor are named by another one.
+// naming is how often a slot names who comes next, when others name the same.
+const naming = 3
+
+// name writes into the slot who comes next, and looks then whether another slot, freed at the same time, names the same.
 func (a *Agent) name(ctx context.Context, n *corev1.Node, s plan.Slot) error {
 	if a.slots.foreign {
 		return nil // whose turn it is in a group that this node has left, others know better
@@ -136,16 +158,37 @@ func (a *Agent) name(ctx context.Context, n *corev1.Node, s plan.Slot) error {
 	if err != nil {
 		return err
 	}
-	served := a.slots.served(a.Now())
-	var waiters []lock.Waiter
+	waiters := make([]lock.Waiter, 0, len(found))
 	for _, w := range found {
-		if w.Node != n.Name && !served[w.Node] {
-			waiters = append(waiters, lock.Waiter(w))
+		waiters = append(waiters, lock.Waiter(w))
+	}
+	waiters = lock.Order(waiters, n.Labels[a.OrderLabel])
+	mine := lock.Slot{Name: s.Name, UID: types.UID(s.LeaseUID)}
+	leases, _ := a.slots.leases.Items() // without them nobody is passed over, at first
+	held := a.slots.group.FromLeases(leases)
+	for again := range naming {
+		mine.Index = indexOf(held, mine.UID)
+		next := lock.Successor(waiters, mine, held, a.slots.turns.named(a.Now()))
+		if again > 0 && next == mine.Next {
+			return nil
+		}
+		if err := a.slots.group.HandOver(ctx, s.Name, mine.UID, lock.Handover{Next: next, Waiting: len(waiters)}); err != nil {
+			return err
+		}
+		if mine.Next = next; a.slots.group.Known(held) == 1 {
+			return nil // there is no other slot
+		}
+		if held, err = a.slots.group.Held(ctx); err != nil {
+			return err
 		}
 	}
-	if len(waiters) == 0 {
-		return nil
+	return nil
+}
+
+func indexOf(held []lock.Slot, uid types.UID) int {
+	i := slices.IndexFunc(held, func(s lock.Slot) bool { return s.UID == uid })
+	if i < 0 {
+		return 0
 	}
-	next := lock.Order(waiters, n.Labels[a.OrderLabel])[0]
-	return a.slots.group.HandOver(ctx, s.Name, types.UID(s.LeaseUID), lock.Handover{Next: next.Node, Waiting: len(waiters)})
+	return held[i].Index
 }

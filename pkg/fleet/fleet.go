@@ -26,6 +26,7 @@ const (
 type Nodes interface {
 	EachNode(ctx context.Context, o metav1.ListOptions, take func(*corev1.Node)) error
 	EachNodeMetadata(ctx context.Context, o metav1.ListOptions, take func(*metav1.PartialObjectMetadata)) error
+	CountNodes(ctx context.Context, selector string) (int, error)
 }
 
 // Waiter is a node that waits for nothing but a slot.
@@ -47,8 +48,7 @@ type Reader struct {
 
 // Count is how many Nodes the selector matches.
 func (r *Reader) Count(ctx context.Context, members string) (int, error) {
-	n := 0
-	err := r.Nodes.EachNodeMetadata(ctx, metav1.ListOptions{LabelSelector: members}, func(*metav1.PartialObjectMetadata) { n++ })
+	n, err := r.Nodes.CountNodes(ctx, members)
 	if err != nil {
 		return 0, fmt.Errorf("list Nodes: %w", err)
 	}

@@ -25,6 +25,25 @@ func (c *Client) EachNodeMetadata(ctx context.Context, o metav1.ListOptions, tak
 	return c.each(ctx, o, runtime.ContentTypeProtobuf+";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", stripped(take))
 }
 
+// CountNodes is how many Nodes a selector matches, in one consistent read. Of all Nodes it reads one: the API server says how many more there are,
+// exactly, where nothing is selected. (The field remainingItemCount is documented as an estimate; etcd counts it at the list's own version.)
+func (c *Client) CountNodes(ctx context.Context, selector string) (int, error) {
+	if selector == "" {
+		list, err := c.Nodes().List(ctx, metav1.ListOptions{Limit: 1})
+		switch {
+		case err != nil:
+			return 0, err
+		case list.Continue == "":
+			return len(list.Items), nil
+		case list.RemainingItemCount != nil:
+			return len(list.Items) + int(*list.RemainingItemCount), nil
+		}
+	}
+	n := 0
+	err := c.EachNodeMetadata(ctx, metav1.ListOptions{LabelSelector: selector}, func(*metav1.PartialObjectMetadata) { n++ })
+	return n, err
+}
+
 // message is a pointer to an object of type T that can be read from protobuf.
 type message[T any] interface {
 	*T

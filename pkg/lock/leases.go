@@ -321,7 +321,7 @@ func (g *Group) slot(l *coordinationv1.Lease) (Slot, bool) {
 }
 
 func read(l *coordinationv1.Lease) Slot {
-	s := Slot{Name: l.Name, UID: l.UID, Node: holder(l), Created: l.CreationTimestamp.Time, Version: l.ResourceVersion, By: l.Annotations[TakenByAnnotation]}
+	s := Slot{Name: l.Name, UID: l.UID, Node: holder(l), Created: l.CreationTimestamp.Time, Version: l.ResourceVersion, By: l.Annotations[TakenByAnnotation], Next: l.Annotations[NextAnnotation]}
 	s.Slots, _ = strconv.Atoi(l.Annotations[SlotsAnnotation]) // absent or changed by hand: not known
 	for _, owner := range l.OwnerReferences {
 		if owner.Kind == "Node" && owner.Name == s.Node {

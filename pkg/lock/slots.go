@@ -40,6 +40,8 @@ type Slot struct {
 	Version string
 	// By is the process that took it.
 	By string
+	// Next is the node that it was left to; empty: none yet.
+	Next string
 }
 
 // Orphan reports whether the Lease has lost the reference to its holder's Node: then nothing frees it when that is gone.

@@ -165,3 +165,37 @@ func TestTurn(t *testing.T) {
 		})
 	}
 }
+
+// Slots that are freed in the same moment name different nodes, and the first ones, whoever sees what of the others.
+func TestSuccessor(t *testing.T) {
+	var waiters []Waiter
+	for i := range 9 {
+		waiters = append(waiters, Waiter{Node: string(rune('a' + i))})
+	}
+	held := []Slot{slot(0, "x", 1), slot(1, "y", 1), slot(2, "z", 1), slot(3, "b", 1)}
+	for i := range 3 { // all look at once, then all name, twice
+		if got := Successor(waiters, held[i], held, nil); got != "a" {
+			t.Errorf("slot %d is left to %s", i, got)
+		}
+	}
+	for i := range 3 {
+		held[i].Next = "a"
+	}
+	for i, want := range []string{"a", "c", "d"} {
+		if got := Successor(waiters, held[i], held, nil); got != want {
+			t.Errorf("of three that name the same, slot %d is left to %s, not %s", i, got, want)
+		}
+	}
+	held[1].Next, held[2].Next = "c", "d"
+	for i, want := range []string{"a", "c", "d"} {
+		if got := Successor(waiters, held[i], held, nil); got != want {
+			t.Errorf("slot %d changed its mind from %s to %s", i, want, got)
+		}
+	}
+	if got := Successor(waiters, held[2], held[2:], map[string]bool{"a": true, "c": true}); got != "d" {
+		t.Errorf("those that were freed lately named a and c: %s", got)
+	}
+	if got := Successor(waiters[:2], held[2], held, map[string]bool{"": true}); got != "" {
+		t.Errorf("nobody is left: %s", got)
+	}
+}

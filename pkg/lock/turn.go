@@ -56,6 +56,36 @@ func compareBool(a, b bool) int {
 	}
 }
 
+// Successor is the node that a slot is left to: the first of those who wait that neither has a slot, nor is named by another one, held or
+// freed lately. mine is the slot, and what it has said until now: of several that name the same node, because they were freed at the same
+// time, the first keeps it, and the others take those after it. None is empty.
+func Successor(ordered []Waiter, mine Slot, held []Slot, freed map[string]bool) string {
+	taken, skip := map[string]bool{}, 0
+	for _, s := range held {
+		switch {
+		case s.UID == mine.UID:
+			taken[s.Node] = true
+		case s.Next == "" || s.Next != mine.Next:
+			taken[s.Node], taken[s.Next] = true, true
+		default:
+			taken[s.Node] = true
+			if s.Index < mine.Index {
+				skip++
+			}
+		}
+	}
+	for _, w := range ordered {
+		if taken[w.Node] || freed[w.Node] {
+			continue
+		}
+		if skip == 0 {
+			return w.Node
+		}
+		skip--
+	}
+	return ""
+}
+
 // Handover is what a slot that is free says about who comes next.
 type Handover struct {
 	// Slot is its index.
@@ -89,8 +119,7 @@ func (h Handover) Reserved(now time.Time) string {
 	return ""
 }
 
-// Turn is when a node may try for one of the slots that are free, and for which; any number stands for one, modulo how many there
-// are. since is since when the node has been after a slot. chance is a random number from 0 up to 1, which spreads those that were
+// Turn is when a node may try for one of the slots that are free, and for which: any number stands for one, modulo how many there are then. since is since when the node has been after a slot. chance is a random number from 0 up to 1, which spreads those that were
 // not named: there may be thousands. Few of them are early, however many there are: they would all try before they could see that
 // one of them has the slot. Without a free slot its turn is now.
 func Turn(node string, free []Handover, since, now time.Time, chance float64) (at time.Time, slot int) {

@@ -64,6 +64,21 @@ func (a API) each(t *testing.T, n *corev1.Node) {
 	if none > 0 {
 		t.Errorf("%d Nodes where there are none", none)
 	}
+	for selector, want := range map[string]func(int) bool{
+		a.ours().LabelSelector: func(n int) bool { return n == 2 },
+		"":                     func(n int) bool { return n == a.all(t) },
+	} {
+		if n, err := a.Each.CountNodes(t.Context(), selector); err != nil || !want(n) {
+			t.Errorf("%d Nodes of the selector %q: %v", n, selector, err)
+		}
+	}
+}
+
+// all is how many Nodes there are.
+func (a API) all(t *testing.T) int {
+	list, err := a.Nodes.List(t.Context(), metav1.ListOptions{})
+	must(t, err)
+	return len(list.Items)
 }
 
 // events takes what a watch sends.

@@ -183,6 +183,12 @@ func (c Nodes) EachNodeMetadata(ctx context.Context, o metav1.ListOptions, take 
 	return c.EachNode(ctx, o, func(n *corev1.Node) { take(&metav1.PartialObjectMetadata{ObjectMeta: n.ObjectMeta}) })
 }
 
+// CountNodes is how many Nodes a selector matches.
+func (c Nodes) CountNodes(ctx context.Context, selector string) (int, error) {
+	found, _, err := c.list(ctx, NodeKind, metav1.ListOptions{LabelSelector: selector})
+	return len(found), err
+}
+
 // ConfigMap is a new ConfigMap.
 func ConfigMap(name string, data map[string]string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns"}, Data: data}
