@@ -16,7 +16,7 @@ const (
 	costlyEvery = 30 * time.Second
 	// costlyFresh is how old their answers may be when something is.
 	costlyFresh = time.Second
-	// costlyOld is how old they may be if they were asked for because of it.
+	// costlyOld is how old they may be if they were asked for because of it, or are of the other nodes: whoever of them takes a slot looks, too.
 	costlyOld = 5 * time.Second
 )
 
@@ -90,21 +90,28 @@ func (a *Agent) askCheap(ctx context.Context, n *corev1.Node, how asking) []plan
 func (a *Agent) outdated(n *corev1.Node, o plan.Observation, step plan.Action) (time.Duration, bool) {
 	m := &a.memory
 	if !a.disrupts(o, step) {
-		m.disrupting = ""
+		m.disruptingSince = time.Time{}
 		return 0, false
 	}
-	if m.disrupting != step.Do {
-		m.disrupting, m.disruptingSince = step.Do, a.Now()
+	if m.disruptingSince.IsZero() {
+		m.disruptingSince = a.Now()
 	}
 	switch {
 	case !a.inquired(m.disruptingSince):
 		a.inquiry.ask(a, n)
 		return 0, true // the answers wake the loop
-	case a.Now().Sub(m.costlyAt) >= costlyFresh || a.Now().Sub(m.liveAt) >= costlyFresh:
+	case a.Now().Sub(m.costlyAt) >= costlyOld || !a.fresh(m.liveAt):
 		m.costly = nil
 		return atOnce, true
 	}
 	return 0, false
+}
+
+// fresh reports whether answers of that time are fresh enough for the step that is due. Those that were asked for because of it may be older, or a
+// busy API server would be asked again and again.
+func (a *Agent) fresh(at time.Time) bool {
+	age := a.Now().Sub(at)
+	return age < costlyFresh || !at.Before(a.memory.disruptingSince) && age < costlyOld
 }
 
 // disrupts reports whether the step is one of those before which everything is looked at once more.

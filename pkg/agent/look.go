@@ -29,8 +29,7 @@ type memory struct {
 	costlyAt time.Time
 	// answers are what the gates beside the loop had said by this look.
 	answers answers
-	// disrupting is the step that would disrupt something and waits for fresh answers, disruptingSince since when.
-	disrupting      plan.Do
+	// disruptingSince is since when steps have been due, one after another, that disrupt something; zero: none is.
 	disruptingSince time.Time
 	// liveAt is when the gates whose objects are watched were last asked by what is read consistently.
 	liveAt time.Time

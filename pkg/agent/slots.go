@@ -51,12 +51,12 @@ type slots struct {
 	turns              turns
 }
 
-func (s *slots) start(ctx context.Context, wake func(), now func() time.Time) {
-	s.leases.Start(ctx, wake, func() *mirror.Mirror[*coordinationv1.Lease] {
+func (s *slots) start(ctx context.Context, a *Agent) {
+	s.leases.Start(ctx, func() { s.turns.changed(a.Wake) }, func() *mirror.Mirror[*coordinationv1.Lease] {
 		group := s.group.Name
 		return mirror.New("slots", s.group.Source(), &coordinationv1.Lease{}, func(l *coordinationv1.Lease) {
 			if l.Labels[lock.GroupLabel] == group {
-				s.turns.gone(l, now())
+				s.turns.gone(l, a.NodeName, a.Now())
 			}
 		})
 	})
@@ -78,7 +78,8 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 		a.Tell.Metrics.Orphans(0)
 		return plan.Slot{}, nil
 	}
-	s.start(ctx, a.Wake, a.Now)
+	s.turns.hurry()
+	s.start(ctx, a)
 	a.circuit.start(ctx, a.Wake)
 	leases, err := s.leases.Items()
 	switch {
@@ -145,6 +146,9 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 		s.turns.notBefore = time.Time{}
 	}
 	s.turns.free = s.turns.of(s.group, held, known)
+	if r.Phase == plan.Required {
+		s.turns.rest(r, a.upTo)
+	}
 	if why := orphaned(s.group, held); why != "" {
 		if !free {
 			return plan.Slot{Error: "No slot is free. " + why}

@@ -35,18 +35,67 @@ type turns struct {
 	notBefore time.Time // after a take that came to nothing
 	failed    int       // takes in a row
 
-	mu    sync.Mutex
-	freed map[string]lock.Handover // the slots that were freed lately, by their Leases
+	mu      sync.Mutex
+	freed   map[string]lock.Handover // the slots that were freed lately, by their Leases
+	waiting int                      // how many waited when the last one was
+	calm    time.Duration            // how soon to look at a change of the slots; zero: at once
+	looking bool                     // a look is due because of one
+}
+
+const (
+	// calmEach is within how long a node that waits looks at a change of the slots that names another, for each that waits: all see every
+	// change, and for most of them it is nothing.
+	calmEach = time.Millisecond
+	calmMost = time.Second
+)
+
+// rest lets a node that only waits take its time with what doesn't concern it: a part, by chance, of what so many need.
+func (t *turns) rest(r plan.Record, chance func(time.Duration) time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	waiting := t.waiting
+	if ofAll(r.Reason) {
+		waiting = max(waiting, crowd)
+	}
+	t.calm = chance(min(time.Duration(waiting)*calmEach, calmMost))
+}
+
+// hurry is the end of that.
+func (t *turns) hurry() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.calm = 0
+}
+
+// changed lets a look follow a change of the slots. Several changes have one.
+func (t *turns) changed(look func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.calm == 0:
+		look()
+	case !t.looking:
+		t.looking = true
+		time.AfterFunc(t.calm, func() {
+			t.mu.Lock()
+			t.looking = false
+			t.mu.Unlock()
+			look()
+		})
+	}
 }
 
 // gone takes in a slot that was freed. One that was freed without a word may have any number of nodes waiting for it.
-func (t *turns) gone(l *coordinationv1.Lease, now time.Time) {
+func (t *turns) gone(l *coordinationv1.Lease, me string, now time.Time) {
 	h, ok := lock.HandoverOf(l, now)
 	if !ok {
 		h.Waiting = crowd
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.waiting = h.Waiting; h.Next == me {
+		t.calm = 0
+	}
 	maps.DeleteFunc(t.freed, func(_ string, old lock.Handover) bool { return now.Sub(old.At) > lock.Forgotten })
 	if t.freed == nil {
 		t.freed = map[string]lock.Handover{}

@@ -16,9 +16,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
 )
 
 // Client sends requests to the API server.
@@ -40,7 +42,7 @@ func New(rc *rest.Config) (*Client, error) {
 		}
 	}
 	c.codec = runtime.NewParameterCodec(c.scheme)
-	wire, err := rest.HTTPClientFor(rc)
+	wire, err := wireOf(rc)
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +62,32 @@ func New(rc *rest.Config) (*Client, error) {
 	}
 	c.metadata, err = metadata.NewForConfigAndClient(rc, wire)
 	return c, err
+}
+
+// receives is how many bytes of an answer are taken in before they are read. The transport's own four megabytes would be a fifth of what the
+// agent has in memory, when thousands of Nodes come.
+const receives = 256 << 10
+
+func wireOf(rc *rest.Config) (*http.Client, error) {
+	own := rest.CopyConfig(rc)
+	if own.Proxy == nil {
+		own.Proxy = http.ProxyFromEnvironment // as without; but a transport whose proxy is set is shared with nobody
+	}
+	own.WrapTransport = transport.Wrappers(smallBuffers, own.WrapTransport)
+	return rest.HTTPClientFor(own)
+}
+
+func smallBuffers(rt http.RoundTripper) http.RoundTripper {
+	for inner := rt; ; {
+		switch t := inner.(type) {
+		case utilnet.RoundTripperWrapper:
+			inner = t.WrappedRoundTripper()
+			continue
+		case *http.Transport:
+			t.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: receives}
+		}
+		return rt
+	}
 }
 
 func (c *Client) group(rc *rest.Config, wire *http.Client, version schema.GroupVersion) (rest.Interface, error) {

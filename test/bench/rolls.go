@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/rebootd/rebootd/test/bench/page"
@@ -11,10 +12,20 @@ import (
 
 // rollPlan is a fleet all of whose nodes reboot.
 type rollPlan struct {
-	nodes       int
+	nodes int
+	// down is how long a reboot takes on average, vary how much longer or shorter at most, as a part of it: machines that all take
+	// exactly as long come back in waves.
 	down        time.Duration
+	vary        float64
 	concurrency string
 	slots       int
+}
+
+// takes is how long the reboot of machine i takes; neighbours differ, and all of them are evenly spread.
+func (p rollPlan) takes(i int) time.Duration {
+	const golden = 0.618033988749895
+	_, part := math.Modf(float64(i) * golden)
+	return time.Duration((1 + p.vary*(2*part-1)) * float64(p.down))
 }
 
 // rolled is how a roll went.
@@ -43,7 +54,10 @@ func (b *bench) roll(ctx context.Context, p rollPlan) (rolled, error) {
 	if _, err := w.kubectl(ctx, "create", "configmap", "-n", namespace, "rebootd-control", "--from-literal=paused=true"); err != nil {
 		return rolled{}, err
 	}
-	for _, m := range all {
+	own := time.Duration(0)
+	for i, m := range all {
+		m.slow(p.takes(i))
+		own += m.takes()
 		if err := m.require(); err != nil {
 			return rolled{}, err
 		}
@@ -84,7 +98,7 @@ func (b *bench) roll(ctx context.Context, p rollPlan) (rolled, error) {
 		}
 	}
 	r.took = last.Sub(first)
-	r.limit = time.Duration(len(trips)) * p.down / time.Duration(p.slots)
+	r.limit = own / time.Duration(p.slots)
 	if most > p.slots {
 		return r, fmt.Errorf("%d nodes were out of service at once, %d may be", most, p.slots)
 	}
