@@ -67,7 +67,7 @@ func (a *Agent) asking(o plan.Observation) asking {
 	switch {
 	case !plan.AskCostly(o):
 		return byWatch
-	case a.memory.costly == nil:
+	case a.memory.costly == nil || a.memory.liveAt.IsZero():
 		return live
 	default:
 		return underSlot
@@ -96,15 +96,18 @@ func (a *Agent) outdated(n *corev1.Node, o plan.Observation, step plan.Action) (
 	if m.disruptingSince.IsZero() {
 		m.disruptingSince = a.Now()
 	}
-	switch {
-	case !a.inquired(m.disruptingSince):
+	if !a.inquired(m.disruptingSince) {
 		a.inquiry.ask(a, n)
 		return 0, true // the answers wake the loop
-	case a.Now().Sub(m.costlyAt) >= costlyOld || !a.fresh(m.liveAt):
-		m.costly = nil
-		return atOnce, true
 	}
-	return 0, false
+	fresh := true
+	if a.Now().Sub(m.costlyAt) >= costlyOld {
+		m.costly, fresh = nil, false
+	}
+	if !a.fresh(m.liveAt) {
+		m.liveAt, fresh = time.Time{}, false
+	}
+	return atOnce, !fresh
 }
 
 // fresh reports whether answers of that time are fresh enough for the step that is due. Those that were asked for because of it may be older, or a

@@ -31,7 +31,7 @@ type memory struct {
 	answers answers
 	// disruptingSince is since when steps have been due, one after another, that disrupt something; zero: none is.
 	disruptingSince time.Time
-	// liveAt is when the gates whose objects are watched were last asked by what is read consistently.
+	// liveAt is when the gates whose objects are watched were last asked by what is read consistently; zero: they are to be asked so.
 	liveAt time.Time
 	// daemons are of the same time.
 	daemons []plan.Daemon

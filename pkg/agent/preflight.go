@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"github.com/rebootd/rebootd/pkg/config"
 	"github.com/rebootd/rebootd/pkg/gate"
@@ -27,7 +29,30 @@ func skewGate(c config.Config, client *kube.Client) Gate {
 	if c.VersionSkew == "ignore" {
 		return nil
 	}
-	return gate.Skew{Server: client.ServerVersion}
+	return gate.Skew{Server: remembered(client.ServerVersion, time.Now)}
+}
+
+// versionFor is how long the API server's version is remembered: less than until a closed gate is asked again.
+const versionFor = costlyEvery - 5*time.Second
+
+// remembered asks again only after some time.
+func remembered(ask func(context.Context) (string, error), now func() time.Time) func(context.Context) (string, error) {
+	var mu sync.Mutex
+	var last string
+	var at time.Time
+	return func(ctx context.Context) (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if last != "" && now().Sub(at).Abs() < versionFor {
+			return last, nil
+		}
+		answer, err := ask(ctx)
+		if err != nil {
+			return "", err
+		}
+		last, at = answer, now()
+		return last, nil
+	}
 }
 
 func refused(drainer *drain.Drainer) func(context.Context) ([]string, error) {

@@ -19,7 +19,7 @@ type Skew struct {
 	Server func(ctx context.Context) (string, error)
 }
 
-// Ask compares what the kubelet reported last with what the API server says now. It costs one request.
+// Ask compares what the kubelet reported last with what the API server says now. It costs one request at most.
 func (s Skew) Ask(ctx context.Context, n *corev1.Node) plan.Verdict {
 	v := plan.Verdict{Gate: "version-skew", Reason: plan.GateError}
 	server, err := s.Server(ctx)
