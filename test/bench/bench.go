@@ -17,8 +17,8 @@ type bench struct {
 	results page.Results
 	// whole are the requests of nodes that rebooted after a drain of pods, without the drain's.
 	whole []int
-	// turn are those from the take on.
-	turn []int
+	// turn are those from the take on, but for again: writes that collided with others, and what they led to.
+	turn, again []int
 }
 
 func (b *bench) say(format string, args ...any) {
