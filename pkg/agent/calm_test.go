@@ -1,0 +1,56 @@
+package agent
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/rebootd/rebootd/pkg/lock"
+	"github.com/rebootd/rebootd/pkg/plan"
+)
+
+// A node among many that wait looks once at several changes that are about others, and at once at what is about itself.
+func TestCalm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var turns turns
+		looks := 0
+		look := func() { looks++ }
+		freed := func(next, waiting string) *coordinationv1.Lease {
+			return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "rebootd-g-0",
+				Annotations: map[string]string{lock.NextAnnotation: next, lock.WaitingAnnotation: waiting}}}
+		}
+		whole := func(d time.Duration) time.Duration { return d }
+		for _, step := range []struct {
+			name  string
+			do    func()
+			soon  int // looks after three changes at once
+			later int // and after two seconds
+		}{
+			{"at first", func() {}, 3, 0},
+			{"nobody has said that anyone else waits", func() { turns.rest(plan.Record{}, whole) }, 3, 0},
+			{"a thousand wait", func() { turns.gone(freed("other", "1000"), "me", time.Now()); turns.rest(plan.Record{}, whole) }, 0, 1},
+			{"ten wait", func() { turns.gone(freed("other", "10"), "me", time.Now()); turns.rest(plan.Record{}, whole) }, 0, 1},
+			{"it is named", func() { turns.gone(freed("me", "1000"), "me", time.Now()) }, 3, 0},
+			{"all wait for a pause to end", func() {
+				turns.gone(freed("other", "0"), "me", time.Now())
+				turns.rest(plan.Record{Reason: plan.Paused}, whole)
+			}, 0, 1},
+			{"it holds a slot", func() { turns.hurry() }, 3, 0},
+		} {
+			step.do()
+			looks = 0
+			for range 3 {
+				turns.changed(look)
+			}
+			soon := looks
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			if soon != step.soon || looks-soon != step.later {
+				t.Errorf("%s: %d looks at once, and %d later; want %d and %d", step.name, soon, looks-soon, step.soon, step.later)
+			}
+		}
+	})
+}
