@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,8 +17,8 @@ import (
 func TestCalm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var turns turns
-		looks := 0
-		look := func() { looks++ }
+		var looked atomic.Int32
+		look := func() { looked.Add(1) }
 		freed := func(next, waiting string) *coordinationv1.Lease {
 			return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "rebootd-g-0",
 				Annotations: map[string]string{lock.NextAnnotation: next, lock.WaitingAnnotation: waiting}}}
@@ -41,15 +42,15 @@ func TestCalm(t *testing.T) {
 			{"it holds a slot", func() { turns.hurry() }, 3, 0},
 		} {
 			step.do()
-			looks = 0
+			looked.Store(0)
 			for range 3 {
 				turns.changed(look)
 			}
-			soon := looks
+			soon := int(looked.Load())
 			time.Sleep(2 * time.Second)
 			synctest.Wait()
-			if soon != step.soon || looks-soon != step.later {
-				t.Errorf("%s: %d looks at once, and %d later; want %d and %d", step.name, soon, looks-soon, step.soon, step.later)
+			if later := int(looked.Load()) - soon; soon != step.soon || later != step.later {
+				t.Errorf("%s: %d looks at once, and %d later; want %d and %d", step.name, soon, later, step.soon, step.later)
 			}
 		}
 	})

@@ -166,3 +166,22 @@ func TestCostlyGateKeepsTheTurn(t *testing.T) {
 		})
 	}
 }
+
+// A node that goes down while another one drains for some seconds is seen before that one's reboot command.
+func TestOthersAreLookedAtAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		s := sim.NewServer()
+		m, other := sim.NewMachine(t, s, "m"), sim.NewMachine(t, s, "other")
+		m.MaxUnavailable = 1
+		go m.Live(ctx)
+		m.Reaches(plan.Drain)
+		m.Pass(m.PodsFor / 2)
+		other.Kubelet(false)
+		m.Pass(time.Minute)
+		if m.Commands != 0 {
+			t.Errorf("rebooted while another node is down: %s", m.Logged())
+		}
+		other.Kubelet(true)
+		m.Back(1)
+	})
+}

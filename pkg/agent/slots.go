@@ -74,6 +74,7 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	a.join(n, o)
 	if !s.matter(o, a.Now()) && !a.interlock.may {
 		s.leases.Stop()
+		s.turns.forget()
 		a.circuit.stop()
 		a.Tell.Metrics.Orphans(0)
 		return plan.Slot{}, nil
@@ -145,7 +146,7 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 	if !free {
 		s.turns.notBefore = time.Time{}
 	}
-	s.turns.free = s.turns.of(s.group, held, known)
+	s.turns.free = s.turns.of(s.group, held, known, a.Now())
 	if r.Phase == plan.Required {
 		s.turns.rest(r, a.upTo)
 	}
@@ -163,6 +164,8 @@ const (
 	// cluster pays for a fixed number of counts, not for one from each node.
 	recountEvery = 10 * time.Minute
 	recountEach  = 5 * time.Second
+	// countedLately is how long a node that begins to wait believes what another one has counted.
+	countedLately = time.Minute
 )
 
 // recount counts the nodes of the group anew when that is due: it may have grown while nobody took a slot.
@@ -171,8 +174,9 @@ func (a *Agent) recount(ctx context.Context, held []lock.Slot) bool {
 	if s.group.Slots > 0 || a.Now().Before(s.recountAt) {
 		return false
 	}
-	if s.recountAt.IsZero() && slices.ContainsFunc(held, func(s lock.Slot) bool { return s.Slots > 0 }) {
-		s.recountAt = a.soon(recountEvery) // whoever took that one has just counted
+	lately := func(s lock.Slot) bool { return s.Slots > 0 && a.Now().Sub(s.Created).Abs() < countedLately }
+	if s.recountAt.IsZero() && slices.ContainsFunc(held, lately) {
+		s.recountAt = a.soon(countedLately) // whoever took that one has counted
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)

@@ -104,8 +104,8 @@ func (t *turns) gone(l *coordinationv1.Lease, me string, now time.Time) {
 }
 
 // of are the slots of a group that are to be had when there are n and these are held. A successor that has got a slot already, for
-// two that were freed at once may name the same, keeps nobody waiting.
-func (t *turns) of(g *lock.Group, held []lock.Slot, n int) []lock.Handover {
+// two that were freed at once may name the same, keeps nobody waiting. For a slot that wasn't seen to be freed as many may wait as for the last one that was.
+func (t *turns) of(g *lock.Group, held []lock.Slot, n int, now time.Time) []lock.Handover {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	served := map[string]bool{}
@@ -114,7 +114,10 @@ func (t *turns) of(g *lock.Group, held []lock.Slot, n int) []lock.Handover {
 	}
 	var free []lock.Handover
 	for _, i := range lock.Free(held, n) {
-		h := t.freed[lock.Name(g.Name, i)]
+		h, seen := t.freed[lock.Name(g.Name, i)]
+		if !seen || now.Sub(h.At) > lock.Forgotten {
+			h = lock.Handover{Waiting: t.waiting}
+		}
 		h.Slot = i
 		if served[h.Next] {
 			h.Next = ""
@@ -135,6 +138,13 @@ func (t *turns) named(now time.Time) map[string]bool {
 	return named
 }
 
+// forget is called when this node doesn't look at the slots any more.
+func (t *turns) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.freed, t.waiting = nil, 0
+}
+
 // over is called when this node isn't after a slot.
 func (t *turns) over() { t.since, t.chance = time.Time{}, 0 }
 
@@ -152,6 +162,7 @@ func (a *Agent) take(ctx context.Context, n *corev1.Node, waited plan.Reason) (t
 	switch {
 	case errors.Is(err, lock.ErrTaken):
 		t.over() // so that its next turn is one of many again
+		t.failed = 0
 		t.notBefore = a.Now().Add(retake + a.upTo(retake))
 		return retake, nil
 	case err != nil:
@@ -195,14 +206,20 @@ func (a *Agent) takeOf(ctx context.Context, n *corev1.Node, g *lock.Group, slot 
 	return g.Take(ctx, n.Name, n.UID, slot)
 }
 
-// naming is how often a slot names who comes next, when others name the same.
-const naming = 3
+const (
+	// naming is how often a slot names who comes next, when others name the same.
+	naming = 3
+	// namingTimeout leaves enough of a step's time for the end of the slot itself: a slow API server must not keep it from being freed.
+	namingTimeout = requestTimeout / 3
+)
 
 // name writes into the slot who comes next, and looks then whether another slot, freed at the same time, names the same.
 func (a *Agent) name(ctx context.Context, n *corev1.Node, s plan.Slot) error {
 	if a.slots.foreign {
 		return nil // whose turn it is in a group that this node has left, others know better
 	}
+	ctx, cancel := context.WithTimeout(ctx, namingTimeout)
+	defer cancel()
 	found, err := a.Fleet.Waiting(ctx, a.slots.members)
 	if err != nil {
 		return err

@@ -56,10 +56,10 @@ func (o Objects[T, L, P, PL]) List(ctx context.Context, opts metav1.ListOptions)
 }
 
 // Watch watches objects. A watch that is refused isn't tried again here, for whoever watches does that, at moments that a thousand agents don't
-// share: after an outage client-go would knock ten times, a second apart.
+// share: after an outage client-go would knock ten times, a second apart. Events come uncompressed: each is small, and goes to all that watch.
 func (o Objects[T, L, P, PL]) Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 	opts.Watch = true
-	return o.request(o.rest.Get()).MaxRetries(0).VersionedParams(&opts, o.codec).Watch(ctx)
+	return o.request(o.rest.Get()).SetHeader("Accept-Encoding", "identity").MaxRetries(0).VersionedParams(&opts, o.codec).Watch(ctx)
 }
 
 // Create makes a new object.

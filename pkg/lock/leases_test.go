@@ -179,3 +179,41 @@ func TestNeverMoreThanN(t *testing.T) {
 		}
 	}
 }
+
+// Where several slots are free, one that somebody else was quicker to take is no reason to go without.
+func TestSomebodyWasQuicker(t *testing.T) {
+	m := newMemory()
+	others := 0
+	m.step = func(verb string) error {
+		if verb == "create" && others < 2 {
+			others++
+			_, err := group(m, 3).Take(t.Context(), fmt.Sprint("other", others), types.UID(fmt.Sprint("uid", others)), 1)
+			return err
+		}
+		return nil
+	}
+	if l, err := group(m, 3).Take(t.Context(), "a", "a-uid", 1); err != nil || holder(l) != "a" || len(m.byName) != 3 {
+		t.Errorf("%v, %v; %d slots are held", l, err, len(m.byName))
+	}
+	if _, err := group(m, 3).Take(t.Context(), "b", "b-uid", 1); !errors.Is(err, ErrTaken) {
+		t.Errorf("a fourth of three: %v", err)
+	}
+}
+
+// Nobody counts the nodes to find out what those who hold the slots have counted.
+func TestFullGroupIsNotCounted(t *testing.T) {
+	m, counted := newMemory(), 0
+	share := func() *Group {
+		g := group(m, 0)
+		g.Count = func(context.Context) (slots, nodes int, err error) { counted++; return 2, 40, nil }
+		return g
+	}
+	for i, node := range []string{"a", "b", "c", "d"} {
+		if _, err := share().Take(t.Context(), node, types.UID(node+"-uid"), 0); (err == nil) != (i < 2) || i >= 2 && !errors.Is(err, ErrTaken) {
+			t.Errorf("%s: %v", node, err)
+		}
+	}
+	if counted != 2 {
+		t.Errorf("counted %d times for two slots", counted)
+	}
+}

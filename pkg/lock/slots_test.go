@@ -151,6 +151,7 @@ func TestTurn(t *testing.T) {
 		{"few are early", []Handover{{Waiting: 1000, At: now}}, now, 0.01, time.Second, 2 * time.Second, -1},
 		{"a slot that was free already", []Handover{{}}, now, 0.999, 0, spreadLeast, -1},
 		{"a slot that nobody is named for doesn't wait for that of another", []Handover{{Next: "x", At: now}, {Slot: 1, At: now}}, now, 0.5, 0, spreadLeast, -1},
+		{"and it takes that one", []Handover{{Next: "x", At: ago(2 * time.Second)}, {Slot: 1, At: ago(2 * time.Second)}, {Slot: 2, Next: "y", At: ago(2 * time.Second)}}, ago(2 * time.Second), 0.5, -2 * time.Second, 0, 1},
 		{"who comes late spreads from then on", []Handover{{Waiting: 1000, At: ago(time.Minute)}}, now, 0.9, 4 * time.Second, 5 * time.Second, -1},
 		{"who was named an hour ago is one of many", []Handover{{Next: "me", Waiting: 1000, At: ago(time.Hour)}}, now, 0.9, 4 * time.Second, 5 * time.Second, -1},
 	} {

@@ -119,14 +119,19 @@ func (h Handover) Reserved(now time.Time) string {
 	return ""
 }
 
-// Turn is when a node may try for one of the slots that are free, and for which: any number stands for one, modulo how many there are then. since is since when the node has been after a slot. chance is a random number from 0 up to 1, which spreads those that were
+// Turn is when a node may try for one of the slots that are free, and for which: one that is kept for nobody, if
+// there is one; any number stands for one, modulo how many there are then. since is since when the node has been after a slot. chance is a random number from 0 up to 1, which spreads those that were
 // not named: there may be thousands. Few of them are early, however many there are: they would all try before they could see that
 // one of them has the slot. Without a free slot its turn is now.
 func Turn(node string, free []Handover, since, now time.Time, chance float64) (at time.Time, slot int) {
 	at = now
+	var open []int
 	for i, h := range free {
-		if h.Reserved(now) == node {
+		switch h.Reserved(now) {
+		case node:
 			return now, h.Slot
+		case "":
+			open = append(open, h.Slot)
 		}
 		from := h.At
 		if h.Next != "" {
@@ -137,6 +142,9 @@ func Turn(node string, free []Handover, since, now time.Time, chance float64) (a
 		if i == 0 || turn.Before(at) {
 			at = turn
 		}
+	}
+	if len(open) > 0 {
+		return at, open[anyOf(node)%len(open)]
 	}
 	return at, anyOf(node)
 }
