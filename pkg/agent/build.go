@@ -78,7 +78,7 @@ func Build(ctx context.Context, c config.Config, version string, reg prometheus.
 		return nil, err
 	}
 	drainer := drainerOf(c, client, pods, metrics, log)
-	skew := skewGate(c, client)
+	skew := skewGate(c, client, time.Now)
 	asking := sentinels(c, machine, log, time.Now)
 	present, kuredLock := kureds(c, client, time.Now)
 	a := New(Parts{

@@ -25,11 +25,11 @@ func costlyGates(c config.Config, skew Gate, drainer *drain.Drainer) []Gate {
 }
 
 // skewGate is nil if the versions don't matter.
-func skewGate(c config.Config, client *kube.Client) Gate {
+func skewGate(c config.Config, client *kube.Client, now func() time.Time) Gate {
 	if c.VersionSkew == "ignore" {
 		return nil
 	}
-	return gate.Skew{Server: remembered(client.ServerVersion, time.Now)}
+	return gate.Skew{Server: remembered(client.ServerVersion, now)}
 }
 
 // versionFor is how long the API server's version is remembered: less than until a closed gate is asked again.
