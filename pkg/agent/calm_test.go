@@ -23,7 +23,7 @@ func TestCalm(t *testing.T) {
 			return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "rebootd-g-0",
 				Annotations: map[string]string{lock.NextAnnotation: next, lock.WaitingAnnotation: waiting}}}
 		}
-		whole := func(d time.Duration) time.Duration { return d }
+		whole := func() float64 { return 1 }
 		for _, step := range []struct {
 			name  string
 			do    func()

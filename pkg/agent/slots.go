@@ -148,7 +148,7 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 	}
 	s.turns.free = s.turns.of(s.group, held, known, a.Now())
 	if r.Phase == plan.Required {
-		s.turns.rest(r, a.upTo)
+		s.turns.rest(r, a.Chance)
 	}
 	if why := orphaned(s.group, held); why != "" {
 		if !free {

@@ -34,6 +34,7 @@ type turns struct {
 	chance    float64   // drawn then
 	notBefore time.Time // after a take that came to nothing
 	failed    int       // takes in a row
+	part      float64   // of the time that so many need; see rest
 
 	mu      sync.Mutex
 	freed   map[string]lock.Handover // the slots that were freed lately, by their Leases
@@ -49,15 +50,19 @@ const (
 	calmMost = time.Second
 )
 
-// rest lets a node that only waits take its time with what doesn't concern it: a part, by chance, of what so many need.
-func (t *turns) rest(r plan.Record, chance func(time.Duration) time.Duration) {
+// rest lets a node that only waits take its time with what doesn't concern it: a part, by chance, of what so many need. The part stays
+// what it is.
+func (t *turns) rest(r plan.Record, chance func() float64) {
+	if t.part == 0 {
+		t.part = chance()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	waiting := t.waiting
 	if ofAll(r.Reason) {
 		waiting = max(waiting, crowd)
 	}
-	t.calm = chance(min(time.Duration(waiting)*calmEach, calmMost))
+	t.calm = time.Duration(t.part * float64(min(time.Duration(waiting)*calmEach, calmMost)))
 }
 
 // hurry is the end of that.

@@ -205,14 +205,14 @@ func (g *Group) Check(ctx context.Context, name string, uid types.UID) error {
 	return nil
 }
 
-// Free gives a slot back. One that is gone already, or has become somebody else's, is no error.
+// Free gives a slot back. One that is gone already, or has become somebody else's, is no error; a conflict alone doesn't prove that.
 func (g *Group) Free(ctx context.Context, name string, uid types.UID) error {
 	if g.given == nil {
 		g.given = map[types.UID]bool{}
 	}
 	g.given[uid] = true
 	err := g.Leases.Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) && errors.Is(g.Check(ctx, name, uid), ErrLost) {
 		return nil
 	}
 	return g.explain("delete", err)

@@ -217,3 +217,26 @@ func TestFullGroupIsNotCounted(t *testing.T) {
 		t.Errorf("counted %d times for two slots", counted)
 	}
 }
+
+// A slot that couldn't be deleted is not taken for somebody else's because the answer was a conflict.
+func TestFreeRefused(t *testing.T) {
+	m := newMemory()
+	g := group(m, 1)
+	l, err := g.Take(t.Context(), "a", "a-uid", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.step = func(verb string) error {
+		if verb == "delete" {
+			return apierrors.NewConflict(schema.GroupResource{Resource: "leases"}, l.Name, errors.New("said for no reason"))
+		}
+		return nil
+	}
+	if err := g.Free(t.Context(), l.Name, l.UID); err == nil {
+		t.Error("the slot is still held, and nobody was told")
+	}
+	m.step = func(string) error { return nil }
+	if err := g.Free(t.Context(), l.Name, l.UID); err != nil || len(m.byName) != 0 {
+		t.Errorf("%v; %d slots are held", err, len(m.byName))
+	}
+}

@@ -199,20 +199,28 @@ func (r *rules) enoughStay(me *truth) {
 	r.check(silent == 0 || silent < r.may[me.record.LeaseUID], me.name, "cordoned, though %d that lost their slots are not back", silent)
 }
 
+// keptFor is how long after it was named a node is passed over by others: the time that the slot needs to be freed, and that it is kept for the node then.
+const keptFor = inFlight + 5*time.Second
+
 // handedOn: the successor is one of those who have waited, and none of a higher priority has.
 func (r *rules) handedOn(c sim.Change) {
 	is, was := c.After.GetAnnotations()[lock.NextAnnotation], c.Before.GetAnnotations()[lock.NextAnnotation]
 	next := r.nodes[is]
+	if is != was {
+		r.named[is] = time.Now()
+	}
 	if is == was || next == nil || !next.settled() {
 		return
 	}
-	holds := map[string]bool{}
-	for _, o := range r.w.server.Objects(sim.LeaseKind) {
+	holds := map[string]bool{} // or will: somebody else has named it
+	for name, o := range r.w.server.Objects(sim.LeaseKind) {
 		holds[o.GetOwnerReferences()[0].Name] = true
+		holds[o.GetAnnotations()[lock.NextAnnotation]] = holds[o.GetAnnotations()[lock.NextAnnotation]] || name != c.After.GetName()
 	}
 	g, _ := lock.GroupOf(c.After.GetName())
 	for _, t := range r.nodes {
-		if t.group == g && next.group == g && t.settled() && !holds[t.name] && !t.waitsSince.IsZero() {
+		reserved := time.Since(r.named[t.name]) < keptFor
+		if t.group == g && next.group == g && t.settled() && !holds[t.name] && !reserved && !t.waitsSince.IsZero() {
 			r.check(t.priority <= next.priority, c.By.Name, "hands on to %s, but %s goes first: priority %d, not %d", is, t.name, t.priority, next.priority)
 		}
 	}

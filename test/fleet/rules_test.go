@@ -34,7 +34,9 @@ type rules struct {
 	sizes map[string][]size
 	// touched is when a slot was last written.
 	touched map[string]time.Time
-	stays   map[string]*stay
+	// named is when a node was last named as the one that a slot is left to.
+	named map[string]time.Time
+	stays map[string]*stay
 	// roomSince is since when a group has a slot that is free.
 	roomSince map[string]time.Time
 	circuit   circuitTruth
@@ -79,7 +81,7 @@ const inFlight = 12 * time.Second
 func newRules(w *world) *rules {
 	return &rules{w: w, boxes: map[string]*box{}, nodes: map[string]*truth{}, slots: map[string]int{},
 		asked: map[*sim.Client]int{}, may: map[string]int{}, checks: map[string]int{}, sizes: map[string][]size{},
-		touched: map[string]time.Time{}, stays: map[string]*stay{}, roomSince: map[string]time.Time{}, circuit: circuitTruth{counted: map[string]bool{}}}
+		touched: map[string]time.Time{}, named: map[string]time.Time{}, stays: map[string]*stay{}, roomSince: map[string]time.Time{}, circuit: circuitTruth{counted: map[string]bool{}}}
 }
 
 // meet notes a machine, before there is a Node of it.
