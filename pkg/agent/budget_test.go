@@ -334,21 +334,26 @@ func TestNoSlotOfTheGroupItLeft(t *testing.T) {
 	})
 }
 
+// counts makes the number of slots depend on how many nodes the group has.
+func counts(slots func(nodes int) int) func(*sim.Process, *agent.Parts) {
+	return func(_ *sim.Process, parts *agent.Parts) {
+		groups, reader := parts.Groups, parts.Fleet.(*fleet.Reader)
+		parts.Groups = func(name, members string) *lock.Group {
+			g := groups(name, members)
+			g.Slots, g.Count = 0, func(ctx context.Context) (int, int, error) {
+				n, err := reader.Count(ctx, members)
+				return slots(n), n, err
+			}
+			return g
+		}
+	}
+}
+
 // A group that grows lets more go, though whoever holds the only slot never comes back.
 func TestShareOfGrowingGroup(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {
 		s := sim.NewServer()
-		half := func(_ *sim.Process, parts *agent.Parts) {
-			groups, reader := parts.Groups, parts.Fleet.(*fleet.Reader)
-			parts.Groups = func(name, members string) *lock.Group {
-				g := groups(name, members)
-				g.Slots, g.Count = 0, func(ctx context.Context) (slots, nodes int, err error) {
-					n, err := reader.Count(ctx, members)
-					return n / 2, n, err
-				}
-				return g
-			}
-		}
+		half := counts(func(nodes int) int { return nodes / 2 })
 		broken, next := sim.NewMachine(t, s, "broken"), sim.NewMachine(t, s, "next")
 		broken.Silent, broken.Parts, next.Parts = true, half, half
 		go broken.Live(ctx)

@@ -96,7 +96,7 @@ func (a *Agent) outdated(n *corev1.Node, o plan.Observation, step plan.Action) (
 	if m.disruptingSince.IsZero() {
 		m.disruptingSince = a.Now()
 	}
-	if !a.inquired(m.disruptingSince) {
+	if !a.inquired() {
 		a.inquiry.ask(a, n)
 		return 0, true // the answers wake the loop
 	}
@@ -104,17 +104,17 @@ func (a *Agent) outdated(n *corev1.Node, o plan.Observation, step plan.Action) (
 	if a.Now().Sub(m.costlyAt) >= costlyOld {
 		m.costly, fresh = nil, false
 	}
-	if !a.fresh(m.liveAt) {
+	if !a.fresh(m.liveAt, m.liveAt) {
 		m.liveAt, fresh = time.Time{}, false
 	}
 	return atOnce, !fresh
 }
 
-// fresh reports whether answers of that time are fresh enough for the step that is due. Those that were asked for because of it may be older, or a
-// busy API server would be asked again and again.
-func (a *Agent) fresh(at time.Time) bool {
-	age := a.Now().Sub(at)
-	return age < costlyFresh || !at.Before(a.memory.disruptingSince) && age < costlyOld
+// fresh reports whether answers that were asked for and given then are fresh enough for the step that is due. Those that were asked for because
+// of it may be older, or a busy API server would be asked again and again. (Later ones may say something else, and weren't decided on.)
+func (a *Agent) fresh(asked, answered time.Time) bool {
+	age := a.Now().Sub(answered)
+	return age < costlyFresh || !asked.Before(a.memory.disruptingSince) && age < costlyOld
 }
 
 // disrupts reports whether the step is one of those before which everything is looked at once more.
@@ -125,13 +125,8 @@ func (a *Agent) disrupts(o plan.Observation, step plan.Action) bool {
 		step.Do == plan.DoWrite && announces(o.Record, step.Record)
 }
 
-// inquired reports whether this look's answers of the gates beside the loop are fresh enough for a step that has been due since
-// then. (Later ones may say something else, and weren't decided on.)
-func (a *Agent) inquired(since time.Time) bool {
-	if len(a.CostlyGates) == 0 {
-		return true
-	}
+// inquired reports whether this look's answers of the gates beside the loop are fresh enough for a step that is due.
+func (a *Agent) inquired() bool {
 	said := a.memory.answers
-	age := a.Now().Sub(said.answered)
-	return said.verdicts != nil && (age < costlyFresh || !said.asked.Before(since) && age < costlyOld)
+	return len(a.CostlyGates) == 0 || said.verdicts != nil && a.fresh(said.asked, said.answered)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -151,7 +150,7 @@ func (t *turns) forget() {
 }
 
 // over is called when this node isn't after a slot.
-func (t *turns) over() { t.since, t.chance = time.Time{}, 0 }
+func (t *turns) over() { t.since = time.Time{} }
 
 // take takes a slot when it is this node's turn: at once if it was named, later if another was.
 func (a *Agent) take(ctx context.Context, n *corev1.Node, waited plan.Reason) (time.Duration, error) {
@@ -234,11 +233,10 @@ func (a *Agent) name(ctx context.Context, n *corev1.Node, s plan.Slot) error {
 		waiters = append(waiters, lock.Waiter(w))
 	}
 	waiters = lock.Order(waiters, n.Labels[a.OrderLabel])
-	mine := lock.Slot{Name: s.Name, UID: types.UID(s.LeaseUID)}
+	mine := lock.Slot{Name: s.Name, Index: a.slots.group.Index(s.Name), UID: types.UID(s.LeaseUID)}
 	leases, _ := a.slots.leases.Items() // without them nobody is passed over, at first
 	held := a.slots.group.FromLeases(leases)
 	for again := range naming {
-		mine.Index = indexOf(held, mine.UID)
 		next := lock.Successor(waiters, mine, held, a.slots.turns.named(a.Now()))
 		if again > 0 && next == mine.Next {
 			return nil
@@ -254,12 +252,4 @@ func (a *Agent) name(ctx context.Context, n *corev1.Node, s plan.Slot) error {
 		}
 	}
 	return nil
-}
-
-func indexOf(held []lock.Slot, uid types.UID) int {
-	i := slices.IndexFunc(held, func(s lock.Slot) bool { return s.UID == uid })
-	if i < 0 {
-		return 0
-	}
-	return held[i].Index
 }

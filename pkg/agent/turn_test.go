@@ -7,10 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/watch"
-
-	"github.com/rebootd/rebootd/pkg/agent"
-	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/plan"
 	"github.com/rebootd/rebootd/test/fleet/sim"
 )
@@ -20,31 +16,19 @@ func TestManySlotsInOneMoment(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {
 		const nodes, slots = 60, 10
 		s := sim.NewServer()
+		turns := watchTurns(s)
 		var all []*sim.Machine
-		var tries atomic.Int32
-		var under atomic.Bool // way: the first slots were free for all
+		var tries atomic.Int32 // the first slots were free for all: those don't count
 		for i := range nodes {
 			m := sim.NewMachine(t, s, fmt.Sprintf("n%02d", i))
 			m.Slots = slots
 			m.Meddle = func(_ *sim.Process, c sim.Call) sim.Outcome {
-				if c.Verb == "create" && c.Kind == sim.LeaseKind && under.Load() {
+				if c.Verb == "create" && c.Kind == sim.LeaseKind && turns.begun.Load() {
 					tries.Add(1)
 				}
 				return sim.Outcome{Arrives: 50 * time.Millisecond}
 			}
 			all = append(all, m)
-		}
-		freed := map[string]time.Time{}
-		slowest := time.Duration(0)
-		s.Changed = func(c sim.Change) {
-			switch at, was := freed[c.After.GetName()]; {
-			case c.Kind != sim.LeaseKind:
-			case c.Type == watch.Deleted:
-				under.Store(true)
-				freed[c.After.GetName()] = time.Now()
-			case c.Type == watch.Added && was:
-				slowest = max(slowest, time.Since(at))
-			}
 		}
 		for _, m := range all {
 			go m.Live(ctx)
@@ -52,8 +36,8 @@ func TestManySlotsInOneMoment(t *testing.T) {
 		for _, m := range all {
 			m.Back(1)
 		}
-		if n := tries.Load(); n > 75 || slowest > time.Second {
-			t.Errorf("%d tries for %d turns; a slot was free for %s", n, nodes-slots, slowest)
+		if n := tries.Load(); n > 75 || turns.slowest > time.Second {
+			t.Errorf("%d tries for %d turns; a slot was free for %s", n, nodes-slots, turns.slowest)
 		}
 	})
 }
@@ -96,14 +80,7 @@ func TestShareWasRaised(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context) {
 		s := sim.NewServer()
 		var share atomic.Int32
-		counted := func(_ *sim.Process, parts *agent.Parts) {
-			groups := parts.Groups
-			parts.Groups = func(name, members string) *lock.Group {
-				g := groups(name, members)
-				g.Slots, g.Count = 0, func(context.Context) (slots, nodes int, err error) { return int(share.Load()), 20, nil }
-				return g
-			}
-		}
+		counted := counts(func(int) int { return int(share.Load()) })
 		share.Store(1)
 		broken, next := sim.NewMachine(t, s, "broken"), sim.NewMachine(t, s, "next")
 		broken.Silent, broken.Parts, next.Parts = true, counted, counted

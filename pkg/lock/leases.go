@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -234,8 +233,7 @@ func (g *Group) HandOver(ctx context.Context, name string, uid types.UID, h Hand
 // HandoverOf reads from a freed slot's Lease who comes next. False: it was freed without a word.
 func HandoverOf(l *coordinationv1.Lease, at time.Time) (Handover, bool) {
 	waiting, err := strconv.Atoi(l.Annotations[WaitingAnnotation])
-	slot, _ := strconv.Atoi(l.Name[strings.LastIndexByte(l.Name, '-')+1:]) // no number: the one slot of its group
-	return Handover{Slot: slot, Next: l.Annotations[NextAnnotation], Waiting: max(waiting, 0), At: at}, err == nil
+	return Handover{Next: l.Annotations[NextAnnotation], Waiting: max(waiting, 0), At: at}, err == nil
 }
 
 // Held reads consistently which slots are held.
@@ -307,11 +305,21 @@ func (g *Group) leaseName(i int) string {
 	return Name(g.Name, i)
 }
 
-func (g *Group) slot(l *coordinationv1.Lease) (Slot, bool) {
-	i, ok := index(g.Name, l.Name)
+// Index is the number of the slot that a Lease of the group stands for; 0 for any other.
+func (g *Group) Index(lease string) int {
+	i, _ := g.index(lease)
+	return i
+}
+
+func (g *Group) index(lease string) (int, bool) {
 	if g.Only != "" {
-		i, ok = 0, l.Name == g.Only
+		return 0, lease == g.Only
 	}
+	return index(g.Name, lease)
+}
+
+func (g *Group) slot(l *coordinationv1.Lease) (Slot, bool) {
+	i, ok := g.index(l.Name)
 	if !ok {
 		return Slot{}, false
 	}

@@ -62,16 +62,13 @@ func compareBool(a, b bool) int {
 func Successor(ordered []Waiter, mine Slot, held []Slot, freed map[string]bool) string {
 	taken, skip := map[string]bool{}, 0
 	for _, s := range held {
+		taken[s.Node] = true
 		switch {
 		case s.UID == mine.UID:
-			taken[s.Node] = true
 		case s.Next == "" || s.Next != mine.Next:
-			taken[s.Node], taken[s.Next] = true, true
-		default:
-			taken[s.Node] = true
-			if s.Index < mine.Index {
-				skip++
-			}
+			taken[s.Next] = true
+		case s.Index < mine.Index:
+			skip++
 		}
 	}
 	for _, w := range ordered {

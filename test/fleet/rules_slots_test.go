@@ -215,7 +215,9 @@ func (r *rules) handedOn(c sim.Change) {
 	holds := map[string]bool{} // or will: somebody else has named it
 	for name, o := range r.w.server.Objects(sim.LeaseKind) {
 		holds[o.GetOwnerReferences()[0].Name] = true
-		holds[o.GetAnnotations()[lock.NextAnnotation]] = holds[o.GetAnnotations()[lock.NextAnnotation]] || name != c.After.GetName()
+		if name != c.After.GetName() {
+			holds[o.GetAnnotations()[lock.NextAnnotation]] = true
+		}
 	}
 	g, _ := lock.GroupOf(c.After.GetName())
 	for _, t := range r.nodes {
