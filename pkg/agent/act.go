@@ -44,9 +44,9 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 		}
 		return atOnce, a.free(ctx, n, o, step)
 	case plan.DoDrain, plan.DoReboot:
-		return step.Again, a.work(ctx, n, o, step)
+		return a.work(ctx, n, o, step, tale)
 	case plan.DoHook:
-		return step.Again, a.runHooks(ctx, n, o, step)
+		return a.runHooks(ctx, n, o, step, tale)
 	case plan.DoTell, plan.DoWrite, plan.DoTaint, plan.DoUncordon:
 		return atOnce, a.write(n, o, step, a.writing(ctx, n, step, tale))
 	case plan.DoFail:
@@ -196,8 +196,9 @@ func (a *Agent) checkFor(ctx context.Context, step plan.Action, r plan.Record) e
 }
 
 // work starts the drain or the reboot command, unless it is under way. Both are started only after a live
-// read has proved that the slot is still held; for the drain that may be the cordon's, of the second before.
-func (a *Agent) work(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) error {
+// read has proved that the slot is still held; for the drain that may be the cordon's, of the second before. And only when no
+// write that says that the reboot is given up can still come.
+func (a *Agent) work(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action, tale node.Tale) (time.Duration, error) {
 	a.Tell.Say(n, o.Record.Phase, step.Reason, step.Message)
 	way := drain.Evict
 	if step.Delete {
@@ -207,20 +208,23 @@ func (a *Agent) work(ctx context.Context, n *corev1.Node, o plan.Observation, st
 		a.drain.stop()
 	}
 	if step.Do == plan.DoDrain && a.drain.begun(a.Now()) || step.Do == plan.DoReboot && a.command.running() {
-		return nil
+		return step.Again, nil
+	}
+	if a.doubtful == n.ResourceVersion {
+		return time.Second, a.overtake(ctx, n, tale)
 	}
 	if err := a.checkFor(ctx, step, o.Record); err != nil {
-		return a.lost(err, o.Record)
+		return step.Again, a.lost(err, o.Record)
 	}
 	if step.Do == plan.DoDrain {
 		a.drain.start(a, way)
-		return nil
+		return step.Again, nil
 	}
 	if err := a.confirm(ctx, n); err != nil {
-		return err
+		return step.Again, err
 	}
 	a.command.start(a, n)
-	return nil
+	return step.Again, nil
 }
 
 // confirm proves by a live read that the Node is still the one that the reboot, or the end of a slot, was decided on, that its

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/rebootd/rebootd/pkg/hook"
+	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
@@ -222,17 +223,20 @@ func (r hookRunner) once(ctx context.Context, h hook.Hook, try int) error {
 }
 
 // runHooks starts the hooks of a step, unless they run already. Those before the reboot are started only while the slot is held:
-// proved by a live read, as for the drain.
-func (a *Agent) runHooks(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action) error {
+// proved by a live read, as for the drain. As the drain, they wait until no earlier write can still come.
+func (a *Agent) runHooks(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action, tale node.Tale) (time.Duration, error) {
 	a.Tell.Say(n, o.Record.Phase, step.Reason, step.Message)
 	if a.hooks.begun(hookRunOf(o.Record, step.Hook)) {
-		return nil
+		return step.Again, nil
+	}
+	if a.doubtful == n.ResourceVersion {
+		return time.Second, a.overtake(ctx, n, tale)
 	}
 	if step.Hook != plan.AfterReboot {
 		if err := a.check(ctx, o.Record); err != nil {
-			return a.lost(err, o.Record)
+			return step.Again, a.lost(err, o.Record)
 		}
 	}
 	a.hooks.start(a, n, o, step.Hook)
-	return nil
+	return step.Again, nil
 }

@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rebootd/rebootd/pkg/agent"
 	"github.com/rebootd/rebootd/pkg/node"
+	"github.com/rebootd/rebootd/pkg/node/drain"
 	"github.com/rebootd/rebootd/pkg/plan"
 	"github.com/rebootd/rebootd/test/fleet/sim"
 )
@@ -118,5 +120,80 @@ func TestSlotOfEarlierProcess(t *testing.T) {
 		if c := m.Told(); c.Reason != string(plan.Held) {
 			t.Errorf("%+v", c)
 		}
+	})
+}
+
+// A drain is not begun as long as a write that gives the reboot up may still come: here it comes while the slot is proved.
+func TestLateAbort(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		m := sim.NewMachine(t, sim.NewServer(), "worker")
+		m.Policy.GateGrace, m.PodsFor = 0, time.Minute
+		m.OnDrain = func(ctx context.Context, _ *sim.Process, _ drain.Way, _ func(drain.Progress)) error {
+			if r := m.Record(); r.Phase != plan.Drain {
+				t.Errorf("it drains with the record %s", r)
+			}
+			select {
+			case <-time.After(time.Minute):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		closed, late := false, false
+		m.Meddle = func(_ *sim.Process, c sim.Call) sim.Outcome {
+			switch {
+			case late && c.Verb == "get" && c.Kind == sim.LeaseKind:
+				return sim.Outcome{Answers: 8 * time.Second}
+			case c.Verb == "patch" && c.Kind == sim.NodeKind && closed && !late:
+				late = true
+				m.Set(func() { m.Gate.Open = true })
+				return sim.Outcome{Late: 15 * time.Second}
+			}
+			return sim.Outcome{}
+		}
+		go m.Live(ctx)
+		m.Reaches(plan.Drain)
+		m.Set(func() { closed, m.Gate.Open, m.Gate.Reason, m.Gate.Message = true, false, plan.Held, "Held." })
+		m.Until("it gives up", time.Minute, func() bool { return late })
+		m.Back(1)
+	})
+}
+
+// That the slot is held is known as of when it was asked, however long the answer took: a slot freed since isn't drained under.
+func TestLateProof(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		s := sim.NewServer()
+		m := sim.NewMachine(t, s, "worker")
+		freed := false
+		m.Parts = func(p *sim.Process, _ *agent.Parts) {
+			p.Client.Due = func() time.Time { // nothing tells it before the drain is over
+				if freed {
+					return time.Now().Add(time.Minute)
+				}
+				return time.Now()
+			}
+		}
+		m.OnDrain = func(context.Context, *sim.Process, drain.Way, func(drain.Progress)) error {
+			if m.Lease() == nil {
+				t.Error("it drains without a slot")
+			}
+			return nil
+		}
+		m.Meddle = func(_ *sim.Process, c sim.Call) sim.Outcome {
+			if c.Verb != "get" || c.Kind != sim.LeaseKind || freed {
+				return sim.Outcome{}
+			}
+			freed = true
+			go func() {
+				time.Sleep(8 * time.Second)
+				if err := s.Remove(nil, sim.LeaseKind, m.Lease().GetName(), nil); err != nil {
+					t.Error(err)
+				}
+			}()
+			return sim.Outcome{Answers: 8500 * time.Millisecond}
+		}
+		go m.Live(ctx)
+		m.Until("the slot is freed", time.Minute, func() bool { return freed })
+		m.Back(1)
 	})
 }

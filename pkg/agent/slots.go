@@ -309,11 +309,11 @@ func (a *Agent) certain(ctx context.Context, seen plan.Slot, r plan.Record) plan
 func (a *Agent) check(ctx context.Context, r plan.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	asked := a.Now() // a slow answer tells of then
 	err := a.slots.group.Check(ctx, r.Slot, types.UID(r.LeaseUID))
-	if a.slots.proved = types.UID(r.LeaseUID); err != nil {
+	if a.slots.proved, a.slots.provedAt = types.UID(r.LeaseUID), asked; err != nil {
 		a.slots.proved = ""
 	}
-	a.slots.provedAt = a.Now()
 	return err
 }
 
