@@ -100,7 +100,7 @@ func (a *Agent) write(n *corev1.Node, o plan.Observation, step plan.Action, do f
 		if apierrors.IsConflict(err) {
 			return nil
 		}
-		a.doubtful = n.ResourceVersion
+		a.doubtful, a.givingUp = n.ResourceVersion, givesUp(step)
 		if announces(o.Record, step.Record) {
 			a.command.hope(step.Record)
 		}
@@ -119,6 +119,11 @@ func (a *Agent) write(n *corev1.Node, o plan.Observation, step plan.Action, do f
 	}
 	a.Tell.Say(n, phase, step.Reason, step.Message)
 	return nil
+}
+
+// givesUp reports whether a step gives the node back, or begins to.
+func givesUp(step plan.Action) bool {
+	return step.Do != plan.DoTell && step.Record.Phase != plan.Drain && step.Record.Phase != plan.Rebooting
 }
 
 // overtake makes sure that a write whose outcome is unknown doesn't come any more, by one that makes its version an old one. The API
@@ -210,7 +215,7 @@ func (a *Agent) work(ctx context.Context, n *corev1.Node, o plan.Observation, st
 	if step.Do == plan.DoDrain && a.drain.begun(a.Now()) || step.Do == plan.DoReboot && a.command.running() {
 		return step.Again, nil
 	}
-	if a.doubtful == n.ResourceVersion {
+	if a.givingUp && a.doubtful == n.ResourceVersion {
 		return time.Second, a.overtake(ctx, n, tale)
 	}
 	if err := a.checkFor(ctx, step, o.Record); err != nil {

@@ -170,6 +170,8 @@ type Agent struct {
 	unsettled bool // a write's outcome is unknown: read before anything else
 	// doubtful is the version of the Node that such a write was made on: as long as the Node has it, the write may still come.
 	doubtful string
+	// givingUp is whether that write gives the reboot up.
+	givingUp bool
 }
 
 // New returns an agent. It does nothing before Run.

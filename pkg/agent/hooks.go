@@ -223,16 +223,16 @@ func (r hookRunner) once(ctx context.Context, h hook.Hook, try int) error {
 }
 
 // runHooks starts the hooks of a step, unless they run already. Those before the reboot are started only while the slot is held:
-// proved by a live read, as for the drain. As the drain, they wait until no earlier write can still come.
+// proved by a live read, as for the drain. Nor while a write may still come that gives the reboot up.
 func (a *Agent) runHooks(ctx context.Context, n *corev1.Node, o plan.Observation, step plan.Action, tale node.Tale) (time.Duration, error) {
 	a.Tell.Say(n, o.Record.Phase, step.Reason, step.Message)
 	if a.hooks.begun(hookRunOf(o.Record, step.Hook)) {
 		return step.Again, nil
 	}
-	if a.doubtful == n.ResourceVersion {
-		return time.Second, a.overtake(ctx, n, tale)
-	}
 	if step.Hook != plan.AfterReboot {
+		if a.givingUp && a.doubtful == n.ResourceVersion {
+			return time.Second, a.overtake(ctx, n, tale)
+		}
 		if err := a.check(ctx, o.Record); err != nil {
 			return step.Again, a.lost(err, o.Record)
 		}
