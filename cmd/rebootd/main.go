@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime"
-	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
@@ -31,20 +29,7 @@ var version = "dev"
 
 const exitUsage = 2
 
-// gcPercent is how much garbage the collector lets gather, in percent of what is in use; Go's default is 100. What an agent has in use are two
-// megabytes, so that it collects often costs nothing that can be measured, and memory is what each node of a cluster pays.
-const gcPercent = 10
-
-// processors is how many an agent works on at once, however many the machine has: for each of them the Go runtime keeps memory ready.
-const processors = 1
-
 func main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(processors)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()

@@ -12,19 +12,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shrinkAfter is how long after the start what only the start needed is given back.
-const shrinkAfter = 10 * time.Second
+const (
+	// shrinkAfter is how long after the start what only the start needed is given back.
+	shrinkAfter = 10 * time.Second
+	// shrinkAgain is how much later once more: by then the first minute's work has been done too, of a scrape and of watches.
+	shrinkAgain = time.Minute
+)
 
 // shrink gives back what only the start needed, once that is over: heap, and the pages of this program's file. Most of its code and tables
 // are of libraries that register every kind of object there is, and the kernel keeps what was touched once, with its neighbours, for as long as
 // nobody else wants the memory. What is used again is read again. It is a hint that loses nothing: pages that differ from
 // the file stay. (MADV_DONTNEED would lose them, and with them what a dynamic linker has written.)
 func shrink(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-		return
-	case <-time.After(shrinkAfter):
+	for _, wait := range []time.Duration{shrinkAfter, shrinkAgain} {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+			giveBack()
+		}
 	}
+}
+
+func giveBack() {
 	debug.FreeOSMemory()
 	exe, err := os.Executable()
 	if err != nil {

@@ -35,7 +35,7 @@ func build(ctx context.Context, dir string) (string, error) {
 	return file, image.Compile(ctx, "github.com/rebootd/rebootd/cmd/rebootd", file, "linux/amd64", "bench")
 }
 
-// run starts the agent of a machine, and waits until it is ready.
+// run starts the agent of a machine with the image's environment, and with this, and waits until it is ready.
 func (m *machine) run(ctx context.Context, env []string, flags ...string) (*process, error) {
 	binary, err := build(ctx, m.world.dir)
 	if err != nil {
@@ -51,7 +51,7 @@ func (m *machine) run(ctx context.Context, env []string, flags ...string) (*proc
 	}
 	defer log.Close()
 	p.cmd = exec.Command(binary, append(append(m.args(), "--metrics-host=127.0.0.1", fmt.Sprintf("--metrics-port=%d", p.port)), flags...)...)
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
+	p.cmd.Env = append(append([]string{"PATH=" + os.Getenv("PATH")}, image.Env()...), env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	begin := time.Now()

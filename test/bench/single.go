@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -65,7 +66,7 @@ func (b *bench) image(ctx context.Context) error {
 // idle measures an agent with nothing to do, also with other settings of the Go runtime.
 func (b *bench) idle(ctx context.Context, m *machine) error {
 	var ready []time.Duration
-	for _, env := range [][]string{nil, {"GOGC=100"}, {"GOGC=50"}, {"GOGC=25"}} {
+	for _, env := range [][]string{nil, {"GOGC=100", "GOMAXPROCS=2"}, {"GOGC=50"}, {"GOGC=25"}} {
 		p, err := m.run(ctx, env)
 		if err != nil {
 			return err
@@ -76,10 +77,10 @@ func (b *bench) idle(ctx context.Context, m *machine) error {
 			wait = long // this one is compared with its target
 		}
 		time.Sleep(wait)
-		s := page.Setting{Env: "none", RSS: p.memory("VmRSS"), Anon: p.memory("RssAnon")}
+		s := page.Setting{Env: "the image's", RSS: p.memory("VmRSS"), Anon: p.memory("RssAnon")}
 		p.end()
 		if len(env) > 0 {
-			s.Env = fmt.Sprint(env)
+			s.Env = strings.Join(env, ", ")
 		}
 		b.results.Settings = append(b.results.Settings, s)
 		b.say("idle agent, environment %s: RSS %d KiB, anonymous %d KiB", s.Env, s.RSS, s.Anon)

@@ -22,6 +22,7 @@ type recipe struct {
 	base       string // of the image that is made
 	files      []string
 	labels     map[string]string
+	env        []string
 	user       string
 	entrypoint []string
 	others     []string // instructions that nobody compares
@@ -60,6 +61,10 @@ func read(t *testing.T, dockerfile string) recipe {
 		case *instructions.LabelCommand:
 			for _, label := range c.Labels {
 				r.labels[label.Key] = strings.Trim(label.Value, `"`)
+			}
+		case *instructions.EnvCommand:
+			for _, pair := range c.Env {
+				r.env = append(r.env, pair.String())
 			}
 		case *instructions.UserCommand:
 			r.user = c.User
@@ -106,6 +111,9 @@ func TestDockerfileMakesTheSame(t *testing.T) {
 	if got.user != want.User || !slices.Equal(got.entrypoint, want.Entrypoint) || got.base != "scratch" || got.others != nil {
 		t.Errorf("user %q, entrypoint %q, from %q, also %q; want %q, %q, from scratch and no more",
 			got.user, got.entrypoint, got.base, got.others, want.User, want.Entrypoint)
+	}
+	if !slices.Equal(got.env, want.Env) {
+		t.Errorf("environment %v, want %v", got.env, want.Env)
 	}
 	build := got.run[len(got.run)-1]
 	for _, part := range []string{"CGO_ENABLED=0", trim, noVCS, noInline, `-ldflags "` + linkerFlags("$VERSION") + `"`, "./cmd/rebootd"} {

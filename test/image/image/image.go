@@ -133,9 +133,12 @@ func (o Options) contents(ctx context.Context, binary, platform string) (Content
 			{Path: entrypoint, Mode: 0o755, Content: program},
 			{Path: certificates, Mode: 0o644, Content: authorities},
 		},
-		Entrypoint: []string{entrypoint}, User: "0", Labels: labels(path.Base(o.Package), o.Version, git(ctx, "rev-parse", "HEAD")),
+		Entrypoint: []string{entrypoint}, Env: Env(), User: "0", Labels: labels(path.Base(o.Package), o.Version, git(ctx, "rev-parse", "HEAD")),
 	}, nil
 }
+
+// Env is the environment that the agent's image gives it.
+func Env() []string { return []string{"GODEBUG=memprofilerate=0", "GOGC=10", "GOMAXPROCS=1"} }
 
 // labels are what https://specs.opencontainers.org/image-spec/annotations names.
 func labels(title, version, revision string) map[string]string {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,7 +25,7 @@ import (
 
 func contents() image.Contents {
 	return image.Contents{
-		Platform: "linux/arm64", User: "0", Entrypoint: []string{"/program"},
+		Platform: "linux/arm64", User: "0", Entrypoint: []string{"/program"}, Env: []string{"A=1"},
 		Files: []image.File{
 			{Path: "/program", Mode: 0o755, Content: []byte("a program")},
 			{Path: "/etc/ssl/certs/all.crt", Mode: 0o644, Content: []byte("a")},
@@ -89,7 +90,7 @@ func TestWriteWritesWhatItIsGiven(t *testing.T) {
 		t.Fatal(err)
 	}
 	if config.OS != "linux" || config.Architecture != "arm64" || config.Config.User != "0" ||
-		config.Config.Entrypoint[0] != "/program" || config.Config.Labels["a"] != "1" {
+		config.Config.Entrypoint[0] != "/program" || !slices.Equal(config.Config.Env, []string{"A=1"}) || config.Config.Labels["a"] != "1" {
 		t.Errorf("config: %+v", config)
 	}
 	files := mutate.Extract(read)

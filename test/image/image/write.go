@@ -25,7 +25,8 @@ type Contents struct {
 	Platform   string // as in linux/arm/v7
 	Files      []File
 	Entrypoint []string
-	User       string // empty: root
+	Env        []string // as in NAME=value
+	User       string   // empty: root
 	Labels     map[string]string
 }
 
@@ -121,7 +122,7 @@ func assemble(c Contents, platform *v1.Platform) (v1.Image, error) {
 	config = config.DeepCopy()
 	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
 	config.Created = v1.Time{Time: time.Unix(0, 0).UTC()} // when it was made must not change the digest
-	config.Config.Entrypoint, config.Config.User, config.Config.Labels = c.Entrypoint, c.User, c.Labels
+	config.Config.Entrypoint, config.Config.Env, config.Config.User, config.Config.Labels = c.Entrypoint, c.Env, c.User, c.Labels
 	return mutate.ConfigFile(image, config)
 }
 
