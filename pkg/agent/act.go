@@ -94,19 +94,21 @@ func evicts(step plan.Action) bool {
 // write writes to the Node. A conflict means that what was decided on is out of date: look again. After any other
 // error the write may have happened; the next turn begins with a live read.
 func (a *Agent) write(n *corev1.Node, o plan.Observation, step plan.Action, do func() (*corev1.Node, error)) error {
+	asked := a.Now()
 	after, err := do()
 	if err != nil {
 		a.unsettled = true
 		if apierrors.IsConflict(err) {
 			return nil
 		}
-		a.doubtful, a.givingUp = n.ResourceVersion, givesUp(step)
+		a.doubtful, a.givingUp = n.ResourceVersion, givesUp(step) || a.mayGiveUp(n)
 		if announces(o.Record, step.Record) {
 			a.command.hope(step.Record)
 		}
 		return err
 	}
 	a.self.Put(after)
+	a.confirmed = confirmed{version: after.ResourceVersion, at: asked}
 	phase := o.Record.Phase
 	switch step.Do {
 	case plan.DoTaint: // says nothing about why the node waits
@@ -125,6 +127,9 @@ func (a *Agent) write(n *corev1.Node, o plan.Observation, step plan.Action, do f
 func givesUp(step plan.Action) bool {
 	return step.Do != plan.DoTell && step.Record.Phase != plan.Drain && step.Record.Phase != plan.Rebooting
 }
+
+// mayGiveUp reports whether a write may still come that gives the reboot up.
+func (a *Agent) mayGiveUp(n *corev1.Node) bool { return a.givingUp && a.doubtful == n.ResourceVersion }
 
 // overtake makes sure that a write whose outcome is unknown doesn't come any more, by one that makes its version an old one. The API
 // server may carry out a request long after its sender gave up: a cordon must not come when the slot is gone, or
@@ -175,8 +180,7 @@ func (a *Agent) free(ctx context.Context, n *corev1.Node, o plan.Observation, st
 	if err := a.slots.group.Free(ctx, o.Slot.Name, types.UID(o.Slot.LeaseUID)); err != nil {
 		return err
 	}
-	a.slots.leases.Drop(types.UID(o.Slot.LeaseUID))
-	a.slots.held = ""
+	a.slots.leases.Drop(types.UID(o.Slot.LeaseUID)) // a look follows, which finds what else this node may hold of the group
 	a.Log.WithField("slot", o.Slot.Name).Info("Freed the slot. " + step.Message)
 	return nil
 }
@@ -215,7 +219,7 @@ func (a *Agent) work(ctx context.Context, n *corev1.Node, o plan.Observation, st
 	if step.Do == plan.DoDrain && a.drain.begun(a.Now()) || step.Do == plan.DoReboot && a.command.running() {
 		return step.Again, nil
 	}
-	if a.givingUp && a.doubtful == n.ResourceVersion {
+	if a.mayGiveUp(n) {
 		return time.Second, a.overtake(ctx, n, tale)
 	}
 	if err := a.checkFor(ctx, step, o.Record); err != nil {
@@ -232,9 +236,19 @@ func (a *Agent) work(ctx context.Context, n *corev1.Node, o plan.Observation, st
 	return step.Again, nil
 }
 
-// confirm proves by a live read that the Node is still the one that the reboot, or the end of a slot, was decided on, that its
-// record says so, and that no other agent has taken over. (One that has may hold another slot by now, and be out under it.)
+// confirmed is what the API server said of the Node last, in the answer to a write of this process's.
+type confirmed struct {
+	version string    // of the Node then
+	at      time.Time // when the write was sent
+}
+
+// confirm proves that the Node is still the one that the reboot, or the end of a slot, was decided on, that its
+// record says so, and that no other agent has taken over. (One that has may hold another slot by now, and be out under it.) It reads the Node
+// live, unless what was decided on is the API server's own answer of a moment ago.
 func (a *Agent) confirm(ctx context.Context, n *corev1.Node) error {
+	if said := a.confirmed; n.ResourceVersion == said.version && a.Now().Sub(said.at).Abs() < costlyFresh && a.claim.holds(n) {
+		return nil
+	}
 	live, err := a.Writer.Nodes.Get(ctx, n.Name, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("get Node %s: %w", n.Name, err)

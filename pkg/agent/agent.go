@@ -167,6 +167,7 @@ type Agent struct {
 	interlock interlock
 	trouble   trouble
 
+	confirmed confirmed
 	unsettled bool // a write's outcome is unknown: read before anything else
 	// doubtful is the version of the Node that such a write was made on: as long as the Node has it, the write may still come.
 	doubtful string

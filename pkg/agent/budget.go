@@ -142,7 +142,7 @@ func (a *Agent) takeShared(ctx context.Context, n *corev1.Node, r plan.Record) e
 	if r.Out() {
 		return a.ControlPlanes.Keep(ctx, n.Name, n.UID)
 	}
-	_, err := a.takeOf(ctx, n, a.ControlPlanes, 0)
+	_, err := a.takeOf(ctx, n, a.ControlPlanes, nil)
 	return err
 }
 

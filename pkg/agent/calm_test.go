@@ -31,13 +31,22 @@ func TestCalm(t *testing.T) {
 			later int // and after two seconds
 		}{
 			{"at first", func() {}, 3, 0},
-			{"nobody has said that anyone else waits", func() { turns.rest(plan.Record{}, whole) }, 3, 0},
-			{"a thousand wait", func() { turns.gone(freed("other", "1000"), "me", time.Now()); turns.rest(plan.Record{}, whole) }, 0, 1},
-			{"ten wait", func() { turns.gone(freed("other", "10"), "me", time.Now()); turns.rest(plan.Record{}, whole) }, 0, 1},
-			{"it is named", func() { turns.gone(freed("me", "1000"), "me", time.Now()) }, 3, 0},
+			{"nobody has said that anyone else waits", func() { turns.rest(plan.Record{}, "me", time.Now(), whole) }, 3, 0},
+			{"a thousand wait", func() {
+				turns.gone(freed("other", "1000"), "me", time.Now())
+				turns.rest(plan.Record{}, "me", time.Now(), whole)
+			}, 0, 1},
+			{"ten wait", func() {
+				turns.gone(freed("other", "10"), "me", time.Now())
+				turns.rest(plan.Record{}, "me", time.Now(), whole)
+			}, 0, 1},
+			{"it is named", func() {
+				turns.gone(freed("me", "1000"), "me", time.Now())
+				turns.rest(plan.Record{}, "me", time.Now(), whole)
+			}, 3, 0},
 			{"all wait for a pause to end", func() {
 				turns.gone(freed("other", "0"), "me", time.Now())
-				turns.rest(plan.Record{Reason: plan.Paused}, whole)
+				turns.rest(plan.Record{Reason: plan.Paused}, "me", time.Now(), whole)
 			}, 0, 1},
 			{"it holds a slot", func() { turns.hurry() }, 3, 0},
 		} {

@@ -230,7 +230,7 @@ func (a *Agent) runHooks(ctx context.Context, n *corev1.Node, o plan.Observation
 		return step.Again, nil
 	}
 	if step.Hook != plan.AfterReboot {
-		if a.givingUp && a.doubtful == n.ResourceVersion {
+		if a.mayGiveUp(n) {
 			return time.Second, a.overtake(ctx, n, tale)
 		}
 		if err := a.check(ctx, o.Record); err != nil {

@@ -32,7 +32,7 @@ func skewGate(c config.Config, client *kube.Client, now func() time.Time) Gate {
 	return gate.Skew{Server: remembered(client.ServerVersion, now)}
 }
 
-// versionFor is how long the API server's version is remembered: less than until a closed gate is asked again.
+// versionFor is how long the API server's version is remembered: less than until a closed gate is asked again, if --period is no shorter.
 const versionFor = costlyEvery - 5*time.Second
 
 // remembered asks again only after some time.

@@ -94,6 +94,7 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	}
 	s.looked = true
 	held := s.group.FromLeases(leases)
+	s.turns.names.Heeded(held, a.Now()) // so that it is known later since when a slot has named somebody
 	a.Tell.Metrics.Orphans(orphans(held) + orphans(a.ControlPlanes.FromLeases(leases)))
 	a.noteStranger(n, held)
 	mine, _, ok := lock.Mine(held, n.Name, n.UID)
@@ -139,7 +140,7 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 	}
 	known := s.group.Known(held)
 	free := len(held) < known
-	if !free && a.recount(ctx, held) {
+	if !free && r.Phase == plan.Required && a.recount(ctx, held) {
 		known = s.group.Known(held)
 		free = len(held) < known
 	}
@@ -148,7 +149,7 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 	}
 	s.turns.free = s.turns.of(s.group, held, known, a.Now())
 	if r.Phase == plan.Required {
-		s.turns.rest(r, a.Chance)
+		s.turns.rest(r, n.Name, a.Now(), a.Chance)
 	}
 	if why := orphaned(s.group, held); why != "" {
 		if !free {
@@ -161,11 +162,12 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 
 const (
 	// recountEvery is how often a node that waits counts its group anew, and recountEach so much more for each of its nodes: the
-	// cluster pays for a fixed number of counts, not for one from each node.
+	// cluster pays for a fixed number of counts in a given time, not for one from each node.
 	recountEvery = 10 * time.Minute
 	recountEach  = 5 * time.Second
-	// countedLately is how long a node that begins to wait believes what another one has counted.
-	countedLately = time.Minute
+	// believed is how long a node that begins to wait believes what another one has counted, at least: as long as it takes until one of
+	// those who wait has counted anew, if they do that recountEach from each other.
+	believed = time.Minute
 )
 
 // recount counts the nodes of the group anew when that is due: it may have grown while nobody took a slot.
@@ -174,9 +176,9 @@ func (a *Agent) recount(ctx context.Context, held []lock.Slot) bool {
 	if s.group.Slots > 0 || a.Now().Before(s.recountAt) {
 		return false
 	}
-	lately := func(s lock.Slot) bool { return s.Slots > 0 && a.Now().Sub(s.Created).Abs() < countedLately }
-	if s.recountAt.IsZero() && slices.ContainsFunc(held, lately) {
-		s.recountAt = a.soon(countedLately) // whoever took that one has counted
+	counted := func(s lock.Slot) bool { return s.Slots > 0 }
+	if s.recountAt.IsZero() && slices.ContainsFunc(held, counted) {
+		s.recountAt = a.soon(believed).Add(a.upTo(time.Duration(max(s.turns.waiters(), len(held))) * recountEach))
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)

@@ -34,10 +34,12 @@ type turns struct {
 	notBefore time.Time // after a take that came to nothing
 	failed    int       // takes in a row
 	part      float64   // of the time that so many need; see rest
+	names     lock.Sightings
 
 	mu      sync.Mutex
 	freed   map[string]lock.Handover // the slots that were freed lately, by their Leases
 	waiting int                      // how many waited when the last one was
+	called  bool                     // a slot was freed for this node since its last try
 	calm    time.Duration            // how soon to look at a change of the slots; zero: at once
 	looking bool                     // a look is due because of one
 }
@@ -50,13 +52,18 @@ const (
 )
 
 // rest lets a node that only waits take its time with what doesn't concern it: a part, by chance, of what so many need. The part stays
-// what it is.
-func (t *turns) rest(r plan.Record, chance func() float64) {
+// what it is. A node that a slot is kept for doesn't rest.
+func (t *turns) rest(r plan.Record, me string, now time.Time, chance func() float64) {
 	if t.part == 0 {
 		t.part = chance()
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for _, h := range t.freed {
+		if h.Reserved(now) == me {
+			return
+		}
+	}
 	waiting := t.waiting
 	if ofAll(r.Reason) {
 		waiting = max(waiting, crowd)
@@ -98,7 +105,7 @@ func (t *turns) gone(l *coordinationv1.Lease, me string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.waiting = h.Waiting; h.Next == me {
-		t.calm = 0
+		t.calm, t.called = 0, true
 	}
 	maps.DeleteFunc(t.freed, func(_ string, old lock.Handover) bool { return now.Sub(old.At) > lock.Forgotten })
 	if t.freed == nil {
@@ -131,6 +138,22 @@ func (t *turns) of(g *lock.Group, held []lock.Slot, n int, now time.Time) []lock
 	return free
 }
 
+// waiters is how many nodes waited when a slot was freed last; 0: not known.
+func (t *turns) waiters() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.waiting
+}
+
+// wasCalled reports whether a slot was freed for this node since it was last asked.
+func (t *turns) wasCalled() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	called := t.called
+	t.called = false
+	return called
+}
+
 // named are the nodes that a slot is kept for.
 func (t *turns) named(now time.Time) map[string]bool {
 	t.mu.Lock()
@@ -146,7 +169,7 @@ func (t *turns) named(now time.Time) map[string]bool {
 func (t *turns) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.freed, t.waiting = nil, 0
+	t.freed, t.waiting, t.called = nil, 0, false
 }
 
 // over is called when this node isn't after a slot.
@@ -158,11 +181,14 @@ func (a *Agent) take(ctx context.Context, n *corev1.Node, waited plan.Reason) (t
 	if t.since.IsZero() {
 		t.since, t.chance = now, a.Chance()
 	}
-	at, slot := lock.Turn(n.Name, amongMany(t.free, waited), t.since, now, t.chance)
+	if t.wasCalled() && t.failed == 0 {
+		t.notBefore = time.Time{} // the slot that was taken was another
+	}
+	at, slots := lock.Turn(n.Name, amongMany(t.free, waited), t.since, now, t.chance)
 	if left := max(at.Sub(now), t.notBefore.Sub(now)); left > 0 {
 		return left, nil
 	}
-	lease, err := a.takeOf(ctx, n, s.group, slot)
+	lease, err := a.takeOf(ctx, n, s.group, slots)
 	switch {
 	case errors.Is(err, lock.ErrTaken):
 		t.over() // so that its next turn is one of many again
@@ -198,16 +224,16 @@ func busy(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || apierrors.IsTooManyRequests(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err)
 }
 
-// takeOf takes a slot of a group; what the node holds of it and can't rely on goes first.
-func (a *Agent) takeOf(ctx context.Context, n *corev1.Node, g *lock.Group, slot int) (*coordinationv1.Lease, error) {
-	lease, err := g.Take(ctx, n.Name, n.UID, slot)
+// takeOf takes one of these slots of a group; what the node holds of it and can't rely on goes first.
+func (a *Agent) takeOf(ctx context.Context, n *corev1.Node, g *lock.Group, slots []int) (*coordinationv1.Lease, error) {
+	lease, err := g.Take(ctx, n.Name, n.UID, slots)
 	if !errors.Is(err, lock.ErrDoubtful) {
 		return lease, err
 	}
 	if err := g.Release(ctx, n.Name, n.UID, a.confirming(ctx, n)); err != nil {
 		return nil, err
 	}
-	return g.Take(ctx, n.Name, n.UID, slot)
+	return g.Take(ctx, n.Name, n.UID, slots)
 }
 
 const (
@@ -236,20 +262,19 @@ func (a *Agent) name(ctx context.Context, n *corev1.Node, s plan.Slot) error {
 	mine := lock.Slot{Name: s.Name, Index: a.slots.group.Index(s.Name), UID: types.UID(s.LeaseUID)}
 	leases, _ := a.slots.leases.Items() // without them nobody is passed over, at first
 	held := a.slots.group.FromLeases(leases)
-	for again := range naming {
-		next := lock.Successor(waiters, mine, held, a.slots.turns.named(a.Now()))
-		if again > 0 && next == mine.Next {
+	for again := 1; ; again++ {
+		next := lock.Successor(waiters, mine, a.slots.turns.names.Heeded(held, a.Now()), a.slots.turns.named(a.Now()))
+		if again > 1 && next == mine.Next {
 			return nil
 		}
 		if err := a.slots.group.HandOver(ctx, s.Name, mine.UID, lock.Handover{Next: next, Waiting: len(waiters)}); err != nil {
 			return err
 		}
-		if mine.Next = next; a.slots.group.Known(held) == 1 {
-			return nil // there is no other slot
+		if mine.Next = next; again == naming || a.slots.group.Known(held) == 1 {
+			return nil // or there is no other slot
 		}
 		if held, err = a.slots.group.Held(ctx); err != nil {
-			return err
+			return fmt.Errorf("whether another slot names %s too: %w", next, err)
 		}
 	}
-	return nil
 }

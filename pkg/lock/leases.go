@@ -101,10 +101,10 @@ func (g *Group) FromLeases(leases []*coordinationv1.Lease) []Slot {
 // may vanish at any time, because a request to free it may still be on its way, from this process or an earlier one.
 func (g *Group) Trusts(s Slot) bool { return s.By == g.By && !g.given[s.UID] }
 
-// Take takes a slot for a node, the wanted one if that is free, or finds the one that it holds already. It returns ErrTaken when there is
-// none to be had, and ErrDoubtful when it holds one that can't be relied on, which is to be released first. When the answer to the
+// Take takes a slot for a node, the first of the wanted ones that is free, or finds the one that it holds already; nil wants any. It returns
+// ErrTaken when there is none to be had, and ErrDoubtful when it holds one that can't be relied on, which is to be released first. When the answer to the
 // create is lost, a live read settles what happened. After any other error a slot may be held; the next Take finds it.
-func (g *Group) Take(ctx context.Context, node string, uid types.UID, want int) (*coordinationv1.Lease, error) {
+func (g *Group) Take(ctx context.Context, node string, uid types.UID, want []int) (*coordinationv1.Lease, error) {
 	held, leases, err := g.live(ctx)
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (g *Group) Keep(ctx context.Context, node string, uid types.UID) error {
 		return err
 	}
 	if _, _, ok := Mine(held, node, uid); !ok {
-		_, err = g.takeFree(ctx, held, node, uid, 0)
+		_, err = g.takeFree(ctx, held, node, uid, nil)
 	}
 	return err
 }
@@ -134,7 +134,7 @@ func (g *Group) Keep(ctx context.Context, node string, uid types.UID) error {
 const quicker = 3
 
 // takeFree takes a slot that nobody held a moment ago.
-func (g *Group) takeFree(ctx context.Context, held []Slot, node string, uid types.UID, want int) (*coordinationv1.Lease, error) {
+func (g *Group) takeFree(ctx context.Context, held []Slot, node string, uid types.UID, want []int) (*coordinationv1.Lease, error) {
 	if g.Slots == 0 && len(held) >= g.Known(held) {
 		return nil, ErrTaken // those who took them have counted
 	}
@@ -143,11 +143,10 @@ func (g *Group) takeFree(ctx context.Context, held []Slot, node string, uid type
 		return nil, err
 	}
 	for range quicker {
-		free := Free(held, n)
-		if len(free) == 0 {
+		i, ok := choose(Free(held, n), want)
+		if !ok {
 			return nil, ErrTaken
 		}
-		i := choose(free, want)
 		_, createErr := g.Leases.Create(ctx, g.lease(i, n, node, uid), metav1.CreateOptions{})
 		var leases map[types.UID]*coordinationv1.Lease
 		if held, leases, err = g.live(ctx); err != nil {

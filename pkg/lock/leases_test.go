@@ -87,14 +87,14 @@ func group(m *memory, n int) *Group { return &Group{Leases: m, Namespace: "ns", 
 func TestTakeAndFree(t *testing.T) {
 	m := newMemory()
 	g := group(m, 1)
-	l, err := g.Take(t.Context(), "a", "a-uid", 0)
+	l, err := g.Take(t.Context(), "a", "a-uid", nil)
 	if err != nil || l.Name != "rebootd-g-0" || l.OwnerReferences[0].UID != "a-uid" || l.OwnerReferences[0].BlockOwnerDeletion != nil {
 		t.Fatalf("%+v, %v", l, err)
 	}
-	if again, err := g.Take(t.Context(), "a", "a-uid", 0); err != nil || again.UID != l.UID {
+	if again, err := g.Take(t.Context(), "a", "a-uid", nil); err != nil || again.UID != l.UID {
 		t.Errorf("one node, one slot: %v, %v", again, err)
 	}
-	if _, err := g.Take(t.Context(), "b", "b-uid", 0); !errors.Is(err, ErrTaken) {
+	if _, err := g.Take(t.Context(), "b", "b-uid", nil); !errors.Is(err, ErrTaken) {
 		t.Errorf("the second: %v", err)
 	}
 	if err := g.Check(t.Context(), l.Name, l.UID); err != nil {
@@ -124,7 +124,7 @@ func TestTakeUnknownOutcome(t *testing.T) {
 			}
 			return nil
 		}
-		l, err := group(m, 1).Take(t.Context(), "a", "a-uid", 0)
+		l, err := group(m, 1).Take(t.Context(), "a", "a-uid", nil)
 		if arrived := errors.Is(lost, errAnswerLost); (err == nil) != arrived || (l != nil) != arrived {
 			t.Errorf("%v: %v, %v", lost, l, err)
 		}
@@ -157,7 +157,7 @@ func TestNeverMoreThanN(t *testing.T) {
 				}
 				return
 			}
-			if _, err := g.Take(t.Context(), node, types.UID(node+"-uid"), r.IntN(4)); err != nil && !errors.Is(err, ErrTaken) {
+			if _, err := g.Take(t.Context(), node, types.UID(node+"-uid"), [][]int{nil, {r.IntN(4)}, {r.IntN(4), r.IntN(4)}}[r.IntN(3)]); err != nil && !errors.Is(err, ErrTaken) {
 				t.Fatal(err)
 			}
 		}
@@ -187,16 +187,33 @@ func TestSomebodyWasQuicker(t *testing.T) {
 	m.step = func(verb string) error {
 		if verb == "create" && others < 2 {
 			others++
-			_, err := group(m, 3).Take(t.Context(), fmt.Sprint("other", others), types.UID(fmt.Sprint("uid", others)), 1)
+			_, err := group(m, 3).Take(t.Context(), fmt.Sprint("other", others), types.UID(fmt.Sprint("uid", others)), []int{1, 2, 0})
 			return err
 		}
 		return nil
 	}
-	if l, err := group(m, 3).Take(t.Context(), "a", "a-uid", 1); err != nil || holder(l) != "a" || len(m.byName) != 3 {
+	if l, err := group(m, 3).Take(t.Context(), "a", "a-uid", []int{1, 2, 0}); err != nil || holder(l) != "a" || len(m.byName) != 3 {
 		t.Errorf("%v, %v; %d slots are held", l, err, len(m.byName))
 	}
-	if _, err := group(m, 3).Take(t.Context(), "b", "b-uid", 1); !errors.Is(err, ErrTaken) {
+	if _, err := group(m, 3).Take(t.Context(), "b", "b-uid", []int{1}); !errors.Is(err, ErrTaken) {
 		t.Errorf("a fourth of three: %v", err)
+	}
+}
+
+// A slot that is kept for somebody isn't taken by whoever wanted another one and came too late.
+func TestKeptSlotIsLeftAlone(t *testing.T) {
+	m := newMemory()
+	quick := false
+	m.step = func(verb string) error {
+		if verb == "create" && !quick {
+			quick = true
+			_, err := group(m, 2).Take(t.Context(), "quick", "quick-uid", []int{1})
+			return err
+		}
+		return nil
+	}
+	if _, err := group(m, 2).Take(t.Context(), "late", "late-uid", []int{1}); !errors.Is(err, ErrTaken) || len(m.byName) != 1 {
+		t.Errorf("%v; %d slots are held", err, len(m.byName))
 	}
 }
 
@@ -209,7 +226,7 @@ func TestFullGroupIsNotCounted(t *testing.T) {
 		return g
 	}
 	for i, node := range []string{"a", "b", "c", "d"} {
-		if _, err := share().Take(t.Context(), node, types.UID(node+"-uid"), 0); (err == nil) != (i < 2) || i >= 2 && !errors.Is(err, ErrTaken) {
+		if _, err := share().Take(t.Context(), node, types.UID(node+"-uid"), nil); (err == nil) != (i < 2) || i >= 2 && !errors.Is(err, ErrTaken) {
 			t.Errorf("%s: %v", node, err)
 		}
 	}
@@ -222,7 +239,7 @@ func TestFullGroupIsNotCounted(t *testing.T) {
 func TestFreeRefused(t *testing.T) {
 	m := newMemory()
 	g := group(m, 1)
-	l, err := g.Take(t.Context(), "a", "a-uid", 0)
+	l, err := g.Take(t.Context(), "a", "a-uid", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,12 +114,17 @@ func Free(held []Slot, n int) []int {
 	return free
 }
 
-// choose is the wanted one of some slots, if it is among them, else one that the wish stands for. There must be one.
-func choose(free []int, want int) int {
-	if slices.Contains(free, want) {
-		return want
+// choose is the first of the wanted slots that is free; nil wants any. False: none of them is.
+func choose(free, want []int) (int, bool) {
+	if want == nil && len(free) > 0 {
+		return free[0], true
 	}
-	return free[want%len(free)]
+	for _, i := range want {
+		if slices.Contains(free, i) {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // Known is how many slots a group has, as far as its held slots tell: the most that any taker counted, at

@@ -2,7 +2,6 @@ package lock
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -39,11 +38,18 @@ func TestFree(t *testing.T) {
 			}
 		})
 	}
-	free := []int{1, 4, 7}
-	for want, got := range map[int]int{4: 4, 7: 7, 0: 1, 2: 7, 3: 1, math.MaxInt32: free[math.MaxInt32%3]} {
-		if choose(free, want) != got {
-			t.Errorf("wanted %d: got %d, want %d", want, choose(free, want), got)
+	for _, tt := range []struct {
+		want []int
+		got  int // -1: none
+	}{
+		{nil, 1}, {[]int{4}, 4}, {[]int{7, 4}, 7}, {[]int{0, 4, 1}, 4}, {[]int{0, 2}, -1}, {[]int{}, -1},
+	} {
+		if got, ok := choose([]int{1, 4, 7}, tt.want); ok != (tt.got >= 0) || ok && got != tt.got {
+			t.Errorf("wanted %v: got %d, %v", tt.want, got, ok)
 		}
+	}
+	if _, ok := choose(nil, nil); ok {
+		t.Error("chose one of none")
 	}
 }
 
@@ -156,14 +162,62 @@ func TestTurn(t *testing.T) {
 		{"who was named an hour ago is one of many", []Handover{{Next: "me", Waiting: 1000, At: ago(time.Hour)}}, now, 0.9, 4 * time.Second, 5 * time.Second, -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			at, slot := Turn("me", tt.free, tt.since, now, tt.chance)
+			at, slots := Turn("me", tt.free, tt.since, now, tt.chance)
 			if d := at.Sub(now); d < tt.after || d > tt.end {
 				t.Errorf("its turn is in %s, not between %s and %s", d, tt.after, tt.end)
 			}
-			if tt.slot >= 0 && slot != tt.slot || slot < 0 {
-				t.Errorf("it takes slot %d", slot)
+			if tt.slot >= 0 && !slices.Equal(slots, []int{tt.slot}) {
+				t.Errorf("it takes one of the slots %v", slots)
 			}
 		})
+	}
+}
+
+// Those who try in the same moment for the same slots begin with different ones, and have all of them but those that are kept for others.
+func TestTurnsBeginApart(t *testing.T) {
+	now, first := time.Unix(1000, 0), map[int]int{}
+	free := []Handover{{Slot: 0}, {Slot: 1}, {Slot: 2, Next: "x", At: now}, {Slot: 3}, {Slot: 4}}
+	for i := range 400 {
+		_, slots := Turn(fmt.Sprint("node-", i), free, now, now, 0)
+		first[slots[0]]++
+		slices.Sort(slots)
+		if !slices.Equal(slots, []int{0, 1, 3, 4}) {
+			t.Fatalf("got %v", slots)
+		}
+	}
+	for i, n := range first {
+		if n < 50 || n > 150 {
+			t.Errorf("%d of 400 begin with slot %d", n, i)
+		}
+	}
+}
+
+// A name on a slot that stays held counts for a time only: its holder may have died over the handover.
+func TestHeeded(t *testing.T) {
+	var s Sightings
+	now := time.Unix(1000, 0)
+	dead, busy := slot(0, "dead", 1), slot(1, "busy", 1)
+	dead.Next, dead.Version, busy.Next, busy.Version = "a", "5", "b", "6"
+	names := func() string {
+		fresh := s.Heeded([]Slot{dead, busy}, now)
+		return fresh[0].Next + fresh[1].Next
+	}
+	for _, step := range []struct {
+		after time.Duration
+		do    func()
+		want  string
+	}{
+		{0, func() {}, "ab"},
+		{time.Duration(heeded) - time.Second, func() {}, "ab"},
+		{0, func() { busy.Next, busy.Version = "c", "7" }, "ac"},
+		{time.Second, func() {}, "c"},
+		{time.Duration(heeded), func() {}, ""},
+	} {
+		now = now.Add(step.after)
+		step.do()
+		if got := names(); got != step.want || dead.Next != "a" {
+			t.Errorf("got %q, want %q", got, step.want)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -77,4 +78,22 @@ func (s *Sightings) Silent(held []Slot, ttl TTL, now time.Time) []Slot {
 	}
 	s.seen = seen
 	return silent
+}
+
+// heeded is how long it counts whom a slot names that is held: its holder frees it within seconds, or died over that.
+const heeded = TTL(10 * time.Second)
+
+// Heeded are the held slots, without the names that have stood on them for too long, as far as this process saw.
+func (s *Sightings) Heeded(held []Slot, now time.Time) []Slot {
+	old := map[types.UID]bool{}
+	for _, slot := range s.Silent(held, heeded, now) {
+		old[slot.UID] = true
+	}
+	fresh := slices.Clone(held)
+	for i := range fresh {
+		if old[fresh[i].UID] {
+			fresh[i].Next = ""
+		}
+	}
+	return fresh
 }

@@ -116,19 +116,19 @@ func (h Handover) Reserved(now time.Time) string {
 	return ""
 }
 
-// Turn is when a node may try for one of the slots that are free, and for which: one that is kept for nobody, if
-// there is one; any number stands for one, modulo how many there are then. since is since when the node has been after a slot. chance is a random number from 0 up to 1, which spreads those that were
+// Turn is when a node may try for a slot, and for which of those that are free: the one that is kept for it, or those that are kept for
+// nobody, in an order that differs from node to node, so that those who try in the same moment don't try for the same. since is since when
+// the node has been after a slot. chance is a random number from 0 up to 1, which spreads those that were
 // not named: there may be thousands. Few of them are early, however many there are: they would all try before they could see that
-// one of them has the slot. Without a free slot its turn is now.
-func Turn(node string, free []Handover, since, now time.Time, chance float64) (at time.Time, slot int) {
+// one of them has the slot. Where no slot is free its turn is now, and for any.
+func Turn(node string, free []Handover, since, now time.Time, chance float64) (at time.Time, slots []int) {
 	at = now
-	var open []int
 	for i, h := range free {
 		switch h.Reserved(now) {
 		case node:
-			return now, h.Slot
+			return now, []int{h.Slot}
 		case "":
-			open = append(open, h.Slot)
+			slots = append(slots, h.Slot)
 		}
 		from := h.At
 		if h.Next != "" {
@@ -140,17 +140,18 @@ func Turn(node string, free []Handover, since, now time.Time, chance float64) (a
 			at = turn
 		}
 	}
-	if len(open) > 0 {
-		return at, open[anyOf(node)%len(open)]
-	}
-	return at, anyOf(node)
+	return at, begin(slots, node)
 }
 
-// anyOf is a number that differs from node to node, so that those who try in the same moment don't try for the same slot.
-func anyOf(node string) int {
+// begin lets the order begin where the node's name says.
+func begin(slots []int, node string) []int {
+	if len(slots) == 0 {
+		return nil
+	}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(node)) // a hash.Hash never returns an error
-	return int(h.Sum32() >> 1)
+	first := int(h.Sum32()>>1) % len(slots)
+	return slices.Concat(slots[first:], slots[:first])
 }
 
 func later(a, b time.Time) time.Time {
