@@ -139,10 +139,10 @@ func (n *node) reaches(phase plan.Phase, within time.Duration) plan.Record {
 	return r
 }
 
-// says waits for a reason in the condition.
+// says waits for a reason in the condition. It may be a while: a node doesn't go out while one of another test is away.
 func (n *node) says(reason plan.Reason) {
 	n.t.Helper()
-	n.eventually(quick, "says "+string(reason), func(seen *corev1.Node) error {
+	n.eventually(reboot, "says "+string(reason), func(seen *corev1.Node) error {
 		if condition(seen, conditionType).Reason != string(reason) {
 			return errors.New(summary(seen))
 		}
