@@ -14,6 +14,9 @@ import (
 const (
 	// costlyEvery is how often the costly gates are asked while nothing is about to be disrupted.
 	costlyEvery = 30 * time.Second
+	// costlyRetry is how soon, at least, those are asked again that the API server didn't answer: when many take a slot in the same moment
+	// it is too busy, and a moment later it isn't.
+	costlyRetry = 3 * time.Second
 	// costlyFresh is how old their answers may be when something is.
 	costlyFresh = time.Second
 	// costlyOld is how old they may be if they were asked for because of it, or are of the other nodes: whoever of them takes a slot looks, too.
@@ -35,9 +38,10 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 			return nil, errNotYet // before the cluster is asked: its answers would be old when these have come
 		}
 	}
-	if a.memory.costly == nil || a.Now().Sub(a.memory.costlyAt) >= a.costlyEvery() {
+	if a.memory.costly == nil || a.Now().Sub(a.memory.costlyAt) >= a.memory.costlyFor {
 		a.memory.costly = a.askCluster(ctx, n, o)
 		a.memory.costlyAt = a.Now() // not before: answers that took long to get are no older for it
+		a.memory.costlyFor = a.costlyFor(a.memory.costly)
 	}
 	for i := range said {
 		said[i].Costly = true
@@ -46,6 +50,18 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 }
 
 func (a *Agent) costlyEvery() time.Duration { return min(costlyEvery, a.Period) }
+
+// costlyFor is how long these answers are good for. It lets the loop look again when those are not that couldn't be had.
+func (a *Agent) costlyFor(said []plan.Verdict) time.Duration {
+	good, soon := a.costlyEvery(), costlyRetry+a.upTo(costlyRetry)
+	for i := range said {
+		if said[i].Reason == plan.GateError && !said[i].Open {
+			good = min(good, soon)
+			said[i].Until = a.Now().Add(good)
+		}
+	}
+	return good
+}
 
 // askCluster asks the gates that rest on what the API server says of the other nodes.
 func (a *Agent) askCluster(ctx context.Context, n *corev1.Node, o plan.Observation) []plan.Verdict {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/rebootd/rebootd/pkg/agent"
 	"github.com/rebootd/rebootd/pkg/node"
@@ -165,6 +166,29 @@ func TestCostlyGateKeepsTheTurn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What the API server was too busy to answer is asked again some seconds later, not after the half minute that an answer is good for.
+func TestBusyServerIsAskedAgainSoon(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context) {
+		m := sim.NewMachine(t, sim.NewServer(), "m")
+		var first time.Time
+		m.Meddle = func(_ *sim.Process, c sim.Call) sim.Outcome {
+			if c.Verb != "list" || c.Kind != sim.NodeKind || m.Lease() == nil || !first.IsZero() && time.Since(first) > time.Second {
+				return sim.Outcome{}
+			}
+			if first.IsZero() {
+				first = time.Now()
+			}
+			return sim.Outcome{Before: apierrors.NewTooManyRequests("busy", 1)}
+		}
+		go m.Live(ctx)
+		m.Reaches(plan.Drain)
+		if took := time.Since(first); first.IsZero() || took > 10*time.Second {
+			t.Errorf("cordoned %s after the first list of Nodes was refused", took)
+		}
+		m.Back(1)
+	})
 }
 
 // A node that goes down while another one drains for some seconds is seen before that one's reboot command.

@@ -27,6 +27,8 @@ type memory struct {
 	// costly are the answers of the costly gates that are asked within a look, costlyAt when they were given.
 	costly   []plan.Verdict
 	costlyAt time.Time
+	// costlyFor is how long they are good for while nothing is disrupted.
+	costlyFor time.Duration
 	// answers are what the gates beside the loop had said by this look.
 	answers answers
 	// disruptingSince is since when steps have been due, one after another, that disrupt something; zero: none is.

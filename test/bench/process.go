@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -82,6 +83,19 @@ func (p *process) end() {
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // fails only if it has ended
 	_ = p.cmd.Wait()         // it was killed
+}
+
+// scraped lets time pass in which Prometheus would scrape it, twice a minute.
+func (p *process) scraped(d time.Duration) {
+	const every = 30 * time.Second
+	for ; d > every; d -= every {
+		time.Sleep(every)
+		if resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", p.port)); err == nil {
+			_, _ = io.Copy(io.Discard, resp.Body) // what isn't read costs it less
+			resp.Body.Close()
+		}
+	}
+	time.Sleep(d)
 }
 
 // memory reads a line of /proc/PID/status, in KiB.

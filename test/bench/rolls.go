@@ -136,6 +136,9 @@ func (b *bench) largeRoll(ctx context.Context, id string, p rollPlan) error {
 		Note: fmt.Sprintf("%s from the first cordon to the last uncordon; the nodes' own time, from the reboot command until their pods run again, makes %s. "+
 			"It is %.2f s for each reboot, %.2f s of it between a node's uncordon and the next one's cordon.",
 			r.took.Round(time.Second), r.limit.Round(time.Second), each, (r.took-r.out).Seconds()/float64(p.nodes)*float64(p.slots))}
+	if p.vary > 0 {
+		row.Note += fmt.Sprintf(" The reboots take up to %.0f %% longer or shorter; that slots are empty at the end, when no node is left to go, counts as overhead.", 100*p.vary)
+	}
 	share := 100 * over / r.limit.Seconds()
 	row.Measured = fmt.Sprintf("%.1f %%", share)
 	if p.judged > 0 {

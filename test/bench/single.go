@@ -66,7 +66,8 @@ func (b *bench) image(ctx context.Context) error {
 // idle measures an agent with nothing to do, also with other settings of the Go runtime.
 func (b *bench) idle(ctx context.Context, m *machine) error {
 	var ready []time.Duration
-	for _, env := range [][]string{nil, {"GOGC=100", "GOMAXPROCS=2"}, {"GOGC=50"}, {"GOGC=25"}} {
+	b.results.Settings = nil // those of an earlier run
+	for _, env := range [][]string{nil, {"GODEBUG=", "GOGC=100", "GOMAXPROCS=2"}, {"GOGC=50"}, {"GOGC=25"}, {"GOGC=100", "GOMEMLIMIT=12MiB"}} {
 		p, err := m.run(ctx, env)
 		if err != nil {
 			return err
@@ -76,14 +77,15 @@ func (b *bench) idle(ctx context.Context, m *machine) error {
 		if len(env) == 0 {
 			wait = long // this one is compared with its target
 		}
-		time.Sleep(wait)
-		s := page.Setting{Env: "the image's", RSS: p.memory("VmRSS"), Anon: p.memory("RssAnon")}
+		p.scraped(wait)
+		s := page.Setting{Env: strings.Join(image.Env(), ", "), RSS: p.memory("VmRSS"), Anon: p.memory("RssAnon")}
 		p.end()
+		s.CPU = (p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()).Milliseconds()
 		if len(env) > 0 {
 			s.Env = strings.Join(env, ", ")
 		}
 		b.results.Settings = append(b.results.Settings, s)
-		b.say("idle agent, environment %s: RSS %d KiB, anonymous %d KiB", s.Env, s.RSS, s.Anon)
+		b.say("idle agent, environment %s: RSS %d KiB, anonymous %d KiB, %d ms of a processor", s.Env, s.RSS, s.Anon, s.CPU)
 	}
 	s := b.results.Settings[0]
 	b.row(page.Row{ID: "rss", What: "idle agent, RSS", Target: "≤ 20 MiB", Count: true, Measured: mib(s.RSS), Met: s.RSS <= mostRSS,

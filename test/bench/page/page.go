@@ -70,9 +70,11 @@ type Scale struct {
 
 // Setting is one way to set the Go runtime's memory, and what an idle agent needs with it.
 type Setting struct {
-	Env  string `json:"env"`
-	RSS  int    `json:"rss"`
-	Anon int    `json:"anon"`
+	Env string `json:"env"`
+	// RSS and Anon are in KiB, CPU, from its start to its end, in milliseconds.
+	RSS  int   `json:"rss"`
+	Anon int   `json:"anon"`
+	CPU  int64 `json:"cpu"`
 }
 
 // Read reads what was measured.
