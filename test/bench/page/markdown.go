@@ -38,7 +38,7 @@ func (r *Results) Markdown() string {
 	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
 		built = append(built, name+" "+r.Versions[name])
 	}
-	fmt.Fprintf(&b, "Measured on %s on %s (%s). The parts were measured in one run or in several of that day. The machine's load was %s "+
+	fmt.Fprintf(&b, "Measured on %s on %s (%s). The parts were measured in one run or in several of that day, some side by side. The machine's load was %s "+
 		"before the last part.\n\n", r.Taken, r.Machine, strings.Join(built, ", "), r.Load)
 	for _, text := range r.missing() {
 		b.WriteString(text + "\n\n")
