@@ -85,17 +85,15 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()         // it was killed
 }
 
-// scraped lets time pass in which Prometheus would scrape it, twice a minute.
-func (p *process) scraped(d time.Duration) {
-	const every = 30 * time.Second
-	for ; d > every; d -= every {
-		time.Sleep(every)
+// scrape reads its metrics four times, as Prometheus does.
+func (p *process) scrape() {
+	for range 4 {
+		time.Sleep(30 * time.Second)
 		if resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", p.port)); err == nil {
 			_, _ = io.Copy(io.Discard, resp.Body) // what isn't read costs it less
 			resp.Body.Close()
 		}
 	}
-	time.Sleep(d)
 }
 
 // memory reads a line of /proc/PID/status, in KiB.

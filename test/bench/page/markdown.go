@@ -21,7 +21,7 @@ const how = `## How it is measured
   priority and fairness sees what it sees in a cluster, and the log says which agent a request is from. Rights are those of ` + "`manifests/base`" + `.
 - Times between what happens to Nodes and Leases are an observer's that watches them, independently of the agents. It is a process on the same machine.
 - In fleets the agents run in one process, each with connections of its own; what is said of one agent's memory and start is of a process of its own, built as the image has it.
-- Ten seconds after its start, and once more a minute later, an agent gives back the heap and the pages of its program's file that it doesn't need any more; the idle agent's memory is looked at three minutes after its start. Twice a minute its metrics are read.
+- Ten seconds after its start, and once more a minute later, an agent gives back the heap and the pages of its program's file that it doesn't need any more; the idle agent's memory is looked at three minutes after its start. Nobody reads its metrics until then.
 - A reboot is simulated: the command leaves a file, the agent ends, the Node falls silent and comes back with another boot ID after the time that is named. Its pods start 0.4 s later.
 - The options are the defaults, but ` + "`--steady-time=0`" + ` and what a row names. The Node has no pods in fleets.
 - Requests per reboot are counted from the moment that the slot is freed which the node takes, to two seconds after it has freed it, and are the mean of all reboots but the first.
