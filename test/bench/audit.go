@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +34,8 @@ type request struct {
 	verb, resource string
 	name           string
 	code           int
+	// cut is whether its sender ended before it was answered, as an agent does with its machine.
+	cut bool
 	// came is when it came, answered when the answer was sent, or for a watch, begun.
 	came, answered time.Time
 }
@@ -62,7 +65,8 @@ type auditEvent struct {
 		Resource, Subresource, Name string
 	}
 	ResponseStatus struct {
-		Code int
+		Code    int
+		Message string
 	}
 	RequestReceivedTimestamp, StageTimestamp time.Time
 }
@@ -107,7 +111,8 @@ func (a *auditLog) take(line []byte) error {
 			return nil
 		}
 	}
-	r := request{verb: e.Verb, resource: e.ObjectRef.Resource, name: e.ObjectRef.Name, code: e.ResponseStatus.Code, came: e.RequestReceivedTimestamp, answered: e.StageTimestamp}
+	r := request{verb: e.Verb, resource: e.ObjectRef.Resource, name: e.ObjectRef.Name, code: e.ResponseStatus.Code, came: e.RequestReceivedTimestamp, answered: e.StageTimestamp,
+		cut: e.ResponseStatus.Code >= 500 && strings.HasSuffix(e.ResponseStatus.Message, context.Canceled.Error())}
 	if e.ObjectRef.Subresource != "" {
 		r.resource += "/" + e.ObjectRef.Subresource
 	}
@@ -144,7 +149,8 @@ func kinds(all []request) map[string]int {
 	return n
 }
 
-// refused counts what the API server answered with 429 or 5xx. A drain is told by a 429 that a budget refuses.
+// refused counts what the API server answered with 429 or 5xx. A drain is told by a 429 that a budget refuses; and what its sender didn't wait
+// for was not refused.
 func refused(all []request) (n int) {
 	for _, times := range whatRefused(all) {
 		n += times
@@ -155,7 +161,7 @@ func refused(all []request) (n int) {
 func whatRefused(all []request) map[string]int {
 	n := map[string]int{}
 	for _, r := range all {
-		if (r.code == 429 || r.code >= 500) && !strings.HasSuffix(r.resource, "/eviction") {
+		if (r.code == 429 || r.code >= 500) && !strings.HasSuffix(r.resource, "/eviction") && !r.cut {
 			n[fmt.Sprintf("%s %s: %d", r.verb, r.resource, r.code)]++
 		}
 	}
