@@ -65,7 +65,7 @@ type fleetWork struct {
 
 // startup is how long it takes, at most, until all agents wait for the window.
 func (f *fleetWork) startup() time.Duration {
-	return 2*f.plan.quiet + 20*time.Second + time.Duration(f.plan.nodes)*80*time.Millisecond
+	return 2*f.plan.quiet + time.Minute + time.Duration(f.plan.nodes)*80*time.Millisecond
 }
 
 // idle starts the agents and looks what those send that have nothing to do.
