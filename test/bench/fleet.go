@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -189,6 +190,9 @@ func (f *fleetWork) roll(ctx context.Context) error {
 	trips, handed, most := f.seen.saw()
 	if most > 1 {
 		return fmt.Errorf("%d nodes were out of service at once", most)
+	}
+	if len(handed) == 0 {
+		return errors.New("no slot was left to a node by name: there is nothing to measure")
 	}
 	f.cost(all, trips, end)
 	f.scale.HandoverMedian, f.scale.HandoverP99 = quantile(handed, 0.5), quantile(handed, 0.99)

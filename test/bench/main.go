@@ -19,8 +19,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/rebootd/rebootd/test/bench/page"
 )
 
 func main() { os.Exit(run()) }
@@ -68,11 +66,6 @@ func run() int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	b := &bench{dir: dir, log: os.Stderr}
-	if *out != "" {
-		if old, err := page.Read(*out); err == nil {
-			b.results = *old
-		}
-	}
 	b.results.Machine, b.results.Versions = machineOf(), versions(ctx)
 	b.results.Taken, b.results.Load = time.Now().UTC().Format("2006-01-02"), load()
 	defer manyWatches()()
@@ -88,7 +81,7 @@ func run() int {
 		}
 		b.results.Judge()
 		if *out != "" {
-			if err := b.results.Write(*out); err != nil {
+			if err := b.results.WriteOver(*out); err != nil {
 				b.say("%v", err)
 				failed = append(failed, *out)
 			}

@@ -66,7 +66,6 @@ func (b *bench) image(ctx context.Context) error {
 // idle measures an agent with nothing to do, also with other settings of the Go runtime.
 func (b *bench) idle(ctx context.Context, m *machine) error {
 	var ready []time.Duration
-	b.results.Settings = nil // those of an earlier run
 	for _, env := range [][]string{nil, {"GODEBUG=", "GOGC=100", "GOMAXPROCS=2"}, {"GOGC=50"}, {"GOGC=25"}, {"GOGC=100", "GOMEMLIMIT=12MiB"}} {
 		p, err := m.run(ctx, env)
 		if err != nil {

@@ -3,6 +3,7 @@ package page
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 )
@@ -89,6 +90,29 @@ func Read(file string) (*Results, error) {
 	}
 	r.Judge()
 	return r, nil
+}
+
+// WriteOver writes it into a file, whose other rows and fleets stay.
+func (r *Results) WriteOver(file string) error {
+	all, err := Read(file)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		all = &Results{}
+	case err != nil:
+		return err
+	}
+	all.Taken, all.Machine, all.Load, all.Versions = r.Taken, r.Machine, r.Load, r.Versions
+	for _, row := range r.Rows {
+		all.Put(row)
+	}
+	for _, s := range r.Scales {
+		all.PutScale(s)
+	}
+	if len(r.Settings) > 0 {
+		all.Settings = r.Settings
+	}
+	all.Judge()
+	return all.Write(file)
 }
 
 // Write writes it.
