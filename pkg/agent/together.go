@@ -12,7 +12,7 @@ import (
 // API server has to bear what they do then.
 const (
 	// tellWithin is within how long they tell of it. Until it has, a node is passed over when a slot is handed on.
-	tellWithin = 30 * time.Second
+	tellWithin = 15 * time.Second
 	// crowd is how many nodes are taken to be after a slot where nobody has counted them: they try for it within four seconds.
 	crowd = 800
 )
