@@ -10,7 +10,7 @@ import (
 const intro = `# Performance
 
 What rebootd costs and how fast it is, as ` + "`make bench`" + ` has measured it: the real agents against a real API server and etcd, with nodes simulated by kwok, on
-one machine that all of them share. Nothing here is computed or estimated; what misses its target says so. What is said of kured was measured earlier, on a machine of this
+one machine that all of them share. Nothing here is estimated; what misses its target says so. What is said of kured was measured earlier, on a machine of this
 kind, and not in this run: kured's image can't be run in this test bed. kubectl drain was measured in the same run, on the same cluster.
 
 `
