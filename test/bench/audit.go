@@ -34,7 +34,7 @@ type request struct {
 	verb, resource string
 	name           string
 	code           int
-	// cut is whether its sender ended before it was answered, as an agent does with its machine.
+	// cut is whether its sender didn't wait for the answer.
 	cut bool
 	// came is when it came, answered when the answer was sent, or for a watch, begun.
 	came, answered time.Time
@@ -149,8 +149,7 @@ func kinds(all []request) map[string]int {
 	return n
 }
 
-// refused counts what the API server answered with 429 or 5xx. A drain is told by a 429 that a budget refuses; and what its sender didn't wait
-// for was not refused.
+// refused counts what the API server answered with 429 or 5xx. A drain is told by a 429 that a budget refuses.
 func refused(all []request) (n int) {
 	for _, times := range whatRefused(all) {
 		n += times
@@ -161,7 +160,7 @@ func refused(all []request) (n int) {
 func whatRefused(all []request) map[string]int {
 	n := map[string]int{}
 	for _, r := range all {
-		if (r.code == 429 || r.code >= 500) && !strings.HasSuffix(r.resource, "/eviction") && !r.cut {
+		if (r.code == 429 || r.code >= 500) && !strings.HasSuffix(r.resource, "/eviction") {
 			n[fmt.Sprintf("%s %s: %d", r.verb, r.resource, r.code)]++
 		}
 	}

@@ -252,11 +252,17 @@ func (f *fleetWork) cost(all []request, trips []trip, end time.Time) {
 		f.scale.PerWaiter = math.Round(float64(others)/n/waiting*1e4) / 1e4
 		f.scale.Writes, f.scale.WritesInAll = round(float64(writes)/waiting), round(float64(inAll)/waiting)
 	}
-	f.scale.Refused, f.scale.BurstRefused = refused(since(all, f.opened)), refused(between(all, f.asked, f.opened))
+	opened, burst := slices.DeleteFunc(since(all, f.opened), f.endedWith), between(all, f.asked, f.opened)
+	f.scale.Refused, f.scale.BurstRefused = refused(opened), refused(burst)
 	if f.scale.Refused+f.scale.BurstRefused > 0 {
-		f.say("refused: since the window opened %v, before, when all sentinels came at once, %v",
-			whatRefused(since(all, f.opened)), whatRefused(between(all, f.asked, f.opened)))
+		f.say("refused: since the window opened %v, before, when all sentinels came at once, %v", whatRefused(opened), whatRefused(burst))
 	}
+}
+
+// endedWith is whether a request was cut off by the reboot of its agent's machine. An agent that gives up waiting leaves the same trace in the
+// log; that is a refusal, for the API server was too slow.
+func (f *fleetWork) endedWith(r request) bool {
+	return r.cut && r.answered.Sub(f.marks.when(r.node)).Abs() < time.Second
 }
 
 // waiting looks what is sent while a slot is held and nothing changes: the machine whose turn it is takes long.
