@@ -73,6 +73,7 @@ func unparsed(command string, err error, stdout, stderr io.Writer) int {
 
 // serve runs the agent and its port until ctx ends.
 func serve(ctx context.Context, c config.Config, log *logrus.Logger) error {
+	forget()
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a, err := agent.Build(ctx, c, version, reg, log)
