@@ -73,7 +73,7 @@ func wireOf(rc *rest.Config) (*http.Client, error) {
 	if own.Proxy == nil {
 		own.Proxy = http.ProxyFromEnvironment // as without; but a transport whose proxy is set is shared with nobody
 	}
-	own.WrapTransport = transport.Wrappers(smallBuffers, own.WrapTransport)
+	own.WrapTransport = transport.Wrappers(smallBuffers, patient, own.WrapTransport)
 	return rest.HTTPClientFor(own)
 }
 
