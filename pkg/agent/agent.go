@@ -57,6 +57,8 @@ type Drainer interface {
 
 // Fleet is what is known of the other nodes.
 type Fleet interface {
+	// Count is how many Nodes a selector matches.
+	Count(ctx context.Context, members string) (int, error)
 	// Waiting lists the nodes of a selector that wait for nothing but a slot.
 	Waiting(ctx context.Context, members string) ([]fleet.Waiter, error)
 	// Others lists all nodes of a selector but this one.

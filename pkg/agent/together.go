@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -11,9 +12,14 @@ import (
 // A window that opens, a pause that ends, a circuit that opens: every node of the cluster sees it in the same moment. There may be thousands, and the
 // API server has to bear what they do then.
 const (
-	// tellWithin is within how long they tell of it. Until it has, a node is passed over when a slot is handed on.
+	// tellWithin is within how long they tell of it, at least; tellEach for each node of a cluster that is larger than that allows, tellMost in any.
+	// Until it has told, a node is passed over when a slot is handed on.
 	tellWithin = 15 * time.Second
-	// crowd is how many nodes are taken to be after a slot where nobody has counted them: they try for it within four seconds.
+	tellEach   = 10 * time.Millisecond
+	tellMost   = 2 * time.Minute
+	// countAgain is when a count that failed is tried again, at the earliest.
+	countAgain = 5 * time.Minute
+	// crowd is how many nodes are taken to be after a slot, at least, where nobody has counted those: they try for it within four seconds.
 	crowd = 800
 )
 
@@ -32,26 +38,47 @@ func ofAll(r plan.Reason) bool {
 func (a *Agent) notAllAtOnce(o plan.Observation, step plan.Action) time.Duration {
 	m, before := &a.memory, o.Record
 	onlySays := step.Do == plan.DoWrite && step.Record.Phase == plan.Required && before.Phase == plan.Required && !o.Slot.Held
+	if step.Do == plan.DoTake {
+		return 0 // it may have to wait for its turn, and then that it told nothing yet is still so
+	}
 	if !onlySays || step.Reason == before.Reason || !ofAll(step.Reason) && !ofAll(before.Reason) {
 		m.telling = ""
 		return 0
 	}
 	if m.telling != step.Reason {
-		m.telling, m.tellAt = step.Reason, a.Now().Add(a.upTo(tellWithin))
+		within := min(max(tellWithin, time.Duration(m.nodes)*tellEach), tellMost)
+		m.telling, m.tellAt = step.Reason, a.Now().Add(a.upTo(within))
 	}
 	a.Tell.Measure(before.Phase, step.Reason)
 	return m.tellAt.Sub(a.Now())
 }
 
+// countAll counts the Nodes of the cluster, once for each time that this one has to wait: beforehand, because in the moment that it matters all would.
+func (a *Agent) countAll(ctx context.Context, o plan.Observation) {
+	m := &a.memory
+	switch {
+	case o.Record.Phase != plan.Required:
+		m.nodes, m.countAt = 0, time.Time{}
+		return
+	case m.nodes > 0 || a.Now().Before(m.countAt):
+		return
+	}
+	var err error
+	if m.nodes, err = a.Fleet.Count(ctx, ""); err != nil {
+		m.nodes = 0 // then it is taken to be a cluster of the usual size
+		m.countAt = a.soon(countAgain)
+	}
+}
+
 // amongMany are the free slots as a node sees them that has waited for this reason until now: others have, too, and nobody has
-// counted them.
-func amongMany(free []lock.Handover, waited plan.Reason) []lock.Handover {
+// counted them. nodes is how many the cluster has; 0: that isn't known.
+func amongMany(free []lock.Handover, waited plan.Reason, nodes int) []lock.Handover {
 	if !ofAll(waited) {
 		return free
 	}
 	many := slices.Clone(free)
 	for i := range many {
-		many[i].Waiting = max(many[i].Waiting, crowd)
+		many[i].Waiting = max(many[i].Waiting, nodes, crowd)
 	}
 	return many
 }

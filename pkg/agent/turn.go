@@ -184,7 +184,7 @@ func (a *Agent) take(ctx context.Context, n *corev1.Node, waited plan.Reason) (t
 	if t.wasCalled() && t.failed == 0 {
 		t.notBefore = time.Time{} // the slot that was taken was another
 	}
-	at, slots := lock.Turn(n.Name, amongMany(t.free, waited), t.since, now, t.chance)
+	at, slots := lock.Turn(n.Name, amongMany(t.free, waited, a.memory.nodes), t.since, now, t.chance)
 	if left := max(at.Sub(now), t.notBefore.Sub(now)); left > 0 {
 		return left, nil
 	}
