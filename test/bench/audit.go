@@ -45,7 +45,9 @@ func (r request) writes() bool {
 }
 
 // ownWatch is the one request that an agent with nothing to do may send: the watch of its own Node.
-func (r request) ownWatch() bool { return r.verb == "watch" && r.resource == "nodes" }
+func (r request) ownWatch() bool {
+	return r.verb == "watch" && r.resource == "nodes" && r.name == r.node
+}
 
 // auditLog reads what the API server appends.
 type auditLog struct {

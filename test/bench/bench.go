@@ -27,6 +27,7 @@ func (b *bench) say(format string, args ...any) {
 
 // row takes in a row that was measured; one with the same name gives way.
 func (b *bench) row(r page.Row) {
+	r.Made = b.results.Made()
 	b.results.Put(r)
 	mark := "met"
 	if !r.Met {
@@ -63,6 +64,7 @@ func (b *bench) fleet(ctx context.Context, nodes int) error {
 	defer b.end(w)
 	s, err := fleetRun(ctx, w, fleetPlan{nodes: nodes, reboots: min(nodes/2, 20), down: time.Second, quiet: 20 * time.Second, restart: nodes >= 100})
 	if err == nil {
+		s.Made = b.results.Made()
 		b.results.PutScale(s)
 	}
 	return err

@@ -198,13 +198,13 @@ func (b *bench) ourDrain(ctx context.Context, w *world, m *machine, n int) (took
 		return 0, 0, err
 	}
 	err = until(ctx, 2*time.Minute, "the reboot", func() (bool, error) {
-		trips, _, _ := w.seen.saw()
+		trips, _ := w.seen.saw()
 		return len(trips) == 1, nil
 	})
 	if err != nil {
 		return 0, 0, err
 	}
-	trips, _, _ := w.seen.saw()
+	trips, _ := w.seen.saw()
 	time.Sleep(time.Second)
 	all, err := w.audit.read()
 	if err != nil {

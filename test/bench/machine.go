@@ -185,6 +185,7 @@ type marks struct {
 	mu  sync.Mutex
 	do  map[string]func()
 	at  map[string]time.Time
+	n   map[string]int
 }
 
 func newMarks(ctx context.Context, dir string) (*marks, error) {
@@ -198,7 +199,7 @@ func newMarks(ctx context.Context, dir string) (*marks, error) {
 	if err := events.Add(dir); err != nil {
 		return nil, err
 	}
-	m := &marks{dir: dir, do: map[string]func(){}, at: map[string]time.Time{}}
+	m := &marks{dir: dir, do: map[string]func(){}, at: map[string]time.Time{}, n: map[string]int{}}
 	go func() {
 		defer events.Close()
 		for {
@@ -225,6 +226,7 @@ func (m *marks) left(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.at[name] = time.Now()
+	m.n[name]++
 	_ = os.Remove(filepath.Join(m.dir, name)) // else the next one isn't seen, and its test fails
 	if do := m.do[name]; do != nil {
 		go do()
@@ -236,4 +238,11 @@ func (m *marks) when(name string) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.at[name]
+}
+
+// times is how often a machine's reboot command ran.
+func (m *marks) times(name string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.n[name]
 }

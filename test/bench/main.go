@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"syscall"
@@ -56,6 +57,7 @@ func run() int {
 	full := flag.Bool("full", os.Getenv("BENCH") == "full", "measure also what takes long")
 	only := flag.String("parts", "", "measure only these, separated by commas")
 	out := flag.String("o", "", "write what was measured to this file too, as JSON; what it has of other parts is kept")
+	profile := flag.String("cpuprofile", "", "write a profile of this process, and so of the agents, to this file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -69,6 +71,12 @@ func run() int {
 	b.results.Machine, b.results.Versions = machineOf(), versions(ctx)
 	b.results.Taken, b.results.Load = time.Now().UTC().Format("2006-01-02"), load()
 	defer manyWatches()()
+	endProfile, err := profiled(*profile)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer endProfile()
 	var failed []string
 	for _, p := range b.parts() {
 		if *only == "" && p.full && !*full || *only != "" && !slices.Contains(strings.Split(*only, ","), p.name) {
@@ -101,6 +109,22 @@ func run() int {
 		return 1
 	}
 	return 0
+}
+
+// profiled begins to write a profile of this process, and returns what ends it. "" is no file.
+func profiled(file string) (func(), error) {
+	if file == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	end := func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}
+	return end, pprof.StartCPUProfile(f)
 }
 
 // manyWatches lets more than a hundred agents on one machine watch their files, if it may; without that they look once a minute. And it lets

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,13 +21,20 @@ type observer struct {
 	out   map[string]bool
 	// most is how many nodes were out of service at once.
 	most int
-	// freed are slots that were freed and whose successor has not cordoned yet: when, by the successor's name.
-	freed map[string]time.Time
-	// handed are the times from a freed slot to the cordon of the node that it was left to.
+	// freed are the slots that were freed, and that nobody has cordoned for yet, in order.
+	freed []left
+	// handed are the times from a freed slot to the next node's cordon: the one's that it was left to or, where none was named, the first one's.
 	handed []time.Duration
-	// unnamed is how many slots were freed without a successor.
+	// unnamed is how many of those slots were left to nobody.
 	unnamed int
 	trips   []trip
+	wrongs  []string
+}
+
+// left is a slot that was freed: when, and to whom it was left.
+type left struct {
+	at   time.Time
+	next string
 }
 
 // sight is what was last seen of a node.
@@ -40,10 +48,12 @@ type trip struct {
 	node                                    string
 	freed                                   time.Time // when the slot that it took was freed
 	taken, cordoned, ready, uncordoned, end time.Time
+	// boot is the boot ID that the node had at its cordon.
+	boot string
 }
 
 func newObserver() *observer {
-	return &observer{nodes: map[string]*sight{}, out: map[string]bool{}, freed: map[string]time.Time{}}
+	return &observer{nodes: map[string]*sight{}, out: map[string]bool{}}
 }
 
 func (o *observer) start(ctx context.Context, client kubernetes.Interface) error {
@@ -98,17 +108,37 @@ func (o *observer) seeNode(obj any) {
 	}
 	switch {
 	case n.Spec.Unschedulable && !before.Spec.Unschedulable:
-		s.trip.node, s.trip.cordoned = n.Name, now
-		if at, named := o.freed[n.Name]; named {
-			o.handed = append(o.handed, now.Sub(at))
-			s.trip.freed = at
-			delete(o.freed, n.Name)
-		}
+		s.trip.node, s.trip.cordoned, s.trip.boot = n.Name, now, n.Status.NodeInfo.BootID
+		o.goes(&s.trip)
 	case !n.Spec.Unschedulable && before.Spec.Unschedulable:
 		s.trip.uncordoned = now
+		o.returns(s.trip, n)
+	case !n.Spec.Unschedulable && !ready(n) && ready(before):
+		o.wrong("%s went down without a cordon", n.Name)
 	}
 	if ready(n) && !ready(before) {
 		s.trip.ready = now
+	}
+}
+
+// goes takes in a cordon: one slot less is free.
+func (o *observer) goes(t *trip) {
+	i := slices.IndexFunc(o.freed, func(l left) bool { return l.next == t.node })
+	if i < 0 {
+		i = slices.IndexFunc(o.freed, func(l left) bool { return l.next == "" })
+	}
+	if i < 0 {
+		i = 0 // the one that it was left to hasn't come
+	}
+	if i >= len(o.freed) {
+		return // it had never been held
+	}
+	l := o.freed[i]
+	o.freed = slices.Delete(o.freed, i, i+1)
+	o.handed = append(o.handed, t.cordoned.Sub(l.at))
+	t.freed = l.at
+	if l.next == "" {
+		o.unnamed++
 	}
 }
 
@@ -130,12 +160,9 @@ func (o *observer) seeSlot(obj any, gone bool) {
 	default:
 		s.trip.end = time.Now()
 		if !s.trip.uncordoned.IsZero() {
+			o.ends(s.trip)
 			o.trips = append(o.trips, s.trip)
-		}
-		if next := l.Annotations["rebootd.io/next"]; next != "" {
-			o.freed[next] = time.Now()
-		} else {
-			o.unnamed++
+			o.freed = append(o.freed, left{s.trip.end, l.Annotations["rebootd.io/next"]})
 		}
 	}
 }
@@ -153,14 +180,21 @@ func ready(n *corev1.Node) bool {
 func (o *observer) begin() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.handed, o.trips, o.unnamed, o.most = nil, nil, 0, len(o.out)
+	o.handed, o.freed, o.trips, o.wrongs, o.unnamed, o.most = nil, nil, nil, nil, 0, len(o.out)
 }
 
-// saw returns the trips and the handovers so far, and how many nodes were out at once at most.
-func (o *observer) saw() (trips []trip, handed []time.Duration, most int) {
+// saw returns the trips so far, and how many nodes were out at once at most.
+func (o *observer) saw() (trips []trip, most int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return append([]trip{}, o.trips...), append([]time.Duration{}, o.handed...), o.most
+	return slices.Clone(o.trips), o.most
+}
+
+// handovers are those so far, and how many of their slots were left to nobody by name.
+func (o *observer) handovers() (took []time.Duration, unnamed int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.handed), o.unnamed
 }
 
 // count is how many of the nodes are as wanted.

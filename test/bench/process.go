@@ -85,14 +85,11 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()         // it was killed
 }
 
-// scrape reads its metrics four times, as Prometheus does.
+// scrape reads its metrics, as Prometheus does.
 func (p *process) scrape() {
-	for range 4 {
-		time.Sleep(30 * time.Second)
-		if resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", p.port)); err == nil {
-			_, _ = io.Copy(io.Discard, resp.Body) // what isn't read costs it less
-			resp.Body.Close()
-		}
+	if resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", p.port)); err == nil {
+		_, _ = io.Copy(io.Discard, resp.Body) // what isn't read costs it less
+		resp.Body.Close()
 	}
 }
 

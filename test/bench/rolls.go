@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/rebootd/rebootd/test/bench/page"
@@ -35,7 +37,9 @@ type rolled struct {
 	// limit is the nodes' own time, from their reboot commands until their pods run again, shared out among the slots. out is the time that they
 	// were out of service, from cordon to uncordon, shared out likewise.
 	took, limit, out time.Duration
-	most             int
+	// ideal is how long it takes where no time is lost between two nodes; more than limit, because not all slots are in use to the end.
+	ideal time.Duration
+	most  int
 }
 
 // roll lets all nodes of a fleet reboot, one after another or some at a time, with the observer looking on.
@@ -79,7 +83,7 @@ func (b *bench) roll(ctx context.Context, p rollPlan) (rolled, error) {
 	}
 	begin, told := time.Now(), 0
 	err = until(ctx, 3*time.Hour, "all have rebooted", func() (bool, error) {
-		trips, _, _ := w.seen.saw()
+		trips, _ := w.seen.saw()
 		if len(trips) >= told+100 {
 			told = len(trips)
 			b.say("%d of %d nodes after %s", told, p.nodes, time.Since(begin).Round(time.Second))
@@ -87,7 +91,7 @@ func (b *bench) roll(ctx context.Context, p rollPlan) (rolled, error) {
 		time.Sleep(20 * time.Millisecond)
 		return len(trips) >= p.nodes, nil
 	})
-	trips, _, most := w.seen.saw()
+	trips, most := w.seen.saw()
 	r := rolled{most: most}
 	if err != nil || len(trips) == 0 {
 		return r, err
@@ -104,10 +108,28 @@ func (b *bench) roll(ctx context.Context, p rollPlan) (rolled, error) {
 	}
 	r.took = last.Sub(first)
 	r.limit = own / time.Duration(p.slots)
-	if most > p.slots {
-		return r, fmt.Errorf("%d nodes were out of service at once, %d may be", most, p.slots)
+	handed, unnamed := w.seen.handovers()
+	b.say("handover: median %.0f ms, p90 %.0f ms, p99 %.0f ms of %d, %d to nobody by name", quantile(handed, 0.5), quantile(handed, 0.9), quantile(handed, 0.99), len(handed), unnamed)
+	r.ideal = ideal(trips, all, p.slots)
+	// The last one's Events and condition follow.
+	err = until(ctx, time.Minute, "all say that no reboot is required", func() (bool, error) { return w.seen.count(says("NotRequired")) == p.nodes, nil })
+	return r, errors.Join(err, w.seen.broken(p.slots), w.over(all))
+}
+
+// ideal is how long the roll takes where no time is lost between two nodes: the machines in the order in which they went, each as soon as a
+// slot is free.
+func ideal(trips []trip, all []*machine, slots int) time.Duration {
+	takes := map[string]time.Duration{}
+	for _, m := range all {
+		takes[m.name] = m.takes() + startsAfter
 	}
-	return r, nil
+	slices.SortFunc(trips, func(a, b trip) int { return a.cordoned.Compare(b.cordoned) })
+	free := make([]time.Duration, slots)
+	for _, t := range trips {
+		slices.Sort(free)
+		free[0] += takes[t.node]
+	}
+	return slices.Max(free)
 }
 
 // smallRoll is the roll of 10 nodes.
@@ -137,15 +159,16 @@ func (b *bench) largeRoll(ctx context.Context, id string, p rollPlan) error {
 			"It is %.2f s for each reboot, %.2f s of it between a node's uncordon and the next one's cordon.",
 			r.took.Round(time.Second), r.limit.Round(time.Second), each, (r.took-r.out).Seconds()/float64(p.nodes)*float64(p.slots))}
 	if p.vary > 0 {
-		row.Note += fmt.Sprintf(" The reboots take up to %.0f %% longer or shorter; that slots are empty at the end, when no node is left to go, counts as overhead.", 100*p.vary)
+		row.Note += fmt.Sprintf(" The reboots take up to %.0f %% longer or shorter. That slots are empty at the end, when no node is left to go, counts as overhead: "+
+			"without a moment lost between two nodes it would take %s.", 100*p.vary, r.ideal.Round(time.Second))
 	}
 	share := 100 * over / r.limit.Seconds()
 	row.Measured = fmt.Sprintf("%.1f %%", share)
 	if p.judged > 0 {
 		share = 100 * each / p.judged.Seconds()
-		row.Target = fmt.Sprintf("≤ 2 %% of a reboot of %s", p.judged)
+		row.What = fmt.Sprintf("roll of %d nodes, %d at once, reboots shortened to %s: overhead of each, as a part of a reboot of %s", p.nodes, p.slots, p.down, p.judged)
 		row.Measured = fmt.Sprintf("%.1f %%", share)
-		row.Note += " The reboots are this short so that all of them take less than an hour."
+		row.Note += " The reboots are this short so that all of them take less than an hour; the overhead doesn't depend on it."
 	}
 	row.Met = share <= 2
 	b.row(row)

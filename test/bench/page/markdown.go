@@ -22,6 +22,8 @@ const how = `## How it is measured
 - Times between what happens to Nodes and Leases are an observer's that watches them, independently of the agents. It is a process on the same machine.
 - In fleets the agents run in one process, each with connections of its own; what is said of one agent's memory and start is of a process of its own, built as the image has it.
 - Ten seconds after its start, and once more a minute later, an agent gives back the heap and the pages of its program's file that it doesn't need any more; the idle agent's memory is looked at three minutes after its start. Nobody reads its metrics until then.
+- An observer watches all Nodes and slots while they roll: more nodes out than may be, a node that goes down without a cordon or without a slot, one that is back in service in the boot of before or without being Ready, and a reboot command that runs twice each fail the benchmark.
+- A handover is counted from the deletion of a slot's Lease to the next cordon, whether or not somebody was named; the first reboot of a fleet lasts until all nodes have told that the window is open, for only those are named.
 - A reboot is simulated: the command leaves a file, the agent ends, the Node falls silent and comes back with another boot ID after the time that is named. Its pods start 0.4 s later.
 - The options are the defaults, but ` + "`--steady-time=0`" + ` and what a row names. The Node has no pods in fleets.
 - Requests per reboot are counted from the moment that the slot is freed which the node takes, to two seconds after it has freed it, and are the mean of all reboots but the first.
@@ -36,45 +38,52 @@ func (r *Results) Markdown() string {
 	b.WriteString(intro)
 	var built []string
 	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
+		if name == "rebootd" {
+			continue // each row has its own
+		}
 		built = append(built, name+" "+r.Versions[name])
 	}
-	fmt.Fprintf(&b, "Measured on %s on %s (%s). The parts were measured in one run or in several of that day, some side by side. The machine's load was %s "+
-		"before the last part.\n\n", r.Taken, r.Machine, strings.Join(built, ", "), r.Load)
+	fmt.Fprintf(&b, "Measured on %s (%s). The last column says when, and with which commit.\n\n", r.Machine, strings.Join(built, ", "))
 	for _, text := range r.missing() {
 		b.WriteString(text + "\n\n")
 	}
-	b.WriteString("| what | target | measured | |\n|---|---|---|---|\n")
+	b.WriteString("| what | target | measured | | when |\n|---|---|---|---|---|\n")
 	for _, row := range r.Rows {
 		note := row.Note
 		if note != "" {
 			note = "<br>" + note
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s%s | %s |\n", row.What, row.Target, row.Measured, note, row.mark("**missed**"))
+		fmt.Fprintf(&b, "| %s | %s | %s%s | %s | %s, %s |\n", row.What, row.Target, row.Measured, note, row.mark("**missed**"), row.Taken, row.Commit)
 	}
 	if len(r.Scales) > 1 {
 		b.WriteString("\n## Cost against waiting nodes\n\n![requests](performance-requests.svg)\n\n![handover](performance-handover.svg)\n\n")
 		r.kinds(&b)
 	}
 	if len(r.Settings) > 0 {
-		b.WriteString("\n## Settings of the Go runtime\n\nAn agent with nothing to do, 20 s after its start; the first, 3 minutes after it. The image sets what the first row says; the others change that.\n\n" +
-			"| environment | RSS, MiB | anonymous, MiB | processor time from its start, ms |\n|---|---|---|---|\n")
+		b.WriteString("\n## Settings of the Go runtime\n\nAgents with nothing to do, side by side, three minutes after their start; and again when their metrics were read four times in two more " +
+			"minutes. The image sets what the first row says; the others change that.\n\n" +
+			"| environment | RSS, MiB | anonymous, MiB | RSS after scrapes | anonymous after scrapes | processor time in five minutes, ms |\n|---|---|---|---|---|---|\n")
 		for _, s := range r.Settings {
-			fmt.Fprintf(&b, "| %s | %.1f | %.1f | %d |\n", s.Env, float64(s.RSS)/1024, float64(s.Anon)/1024, s.CPU)
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %d |\n", s.Env, mib(s.RSS), mib(s.Anon), mib(s.ScrapedRSS), mib(s.ScrapedAnon), s.CPU)
 		}
 	}
 	b.WriteString("\n" + how)
 	return b.String()
 }
 
+func mib(kib int) string { return fmt.Sprintf("%.1f", float64(kib)/1024) }
+
 // missing says what was not measured.
 func (r *Results) missing() []string {
 	var all []string
-	const many = 5000
-	if !slices.ContainsFunc(r.Scales, func(s Scale) bool { return s.Waiting >= many }) {
-		all = append(all, "**Not measured yet:** a fleet of 5,000 waiting nodes (`BENCH=full make bench`).")
-	}
-	if !slices.ContainsFunc(r.Rows, func(o Row) bool { return strings.HasPrefix(o.ID, "roll-1000") }) {
-		all = append(all, "**Not measured yet:** rolls of 1,000 nodes from the first to the last (`BENCH=full make bench`).")
+	for _, part := range []struct{ id, what string }{
+		{"rss", "one idle agent"}, {"drain-250", "drains"}, {"take-bytes", "what a take reads"}, {"roll-10", "a roll of 10 nodes"},
+		{"window-10", "a fleet of 10 waiting nodes"}, {"window-100", "a fleet of 100 waiting nodes"}, {"window-1000", "a fleet of 1,000 waiting nodes"},
+		{"window-5000", "a fleet of 5,000 waiting nodes"}, {"roll-1000", "a roll of 1,000 nodes, one at a time"}, {"roll-1000-5%", "a roll of 1,000 nodes, 5 % at a time"},
+	} {
+		if !slices.ContainsFunc(r.Rows, func(row Row) bool { return row.ID == part.id }) {
+			all = append(all, "**Not measured yet:** "+part.what+" (`BENCH=full make bench`).")
+		}
 	}
 	return all
 }

@@ -17,7 +17,7 @@ type Results struct {
 	Versions map[string]string `json:"versions"`
 	Rows     []Row             `json:"rows"`
 	Scales   []Scale           `json:"scales"`
-	// Binary and Settings are tables of their own.
+	// Settings is a table of its own.
 	Settings []Setting `json:"settings,omitempty"`
 }
 
@@ -34,10 +34,18 @@ type Row struct {
 	// Count is whether it counts something; a time depends on the machine and its load.
 	Count bool   `json:"count"`
 	Note  string `json:"note,omitempty"`
+	Made
+}
+
+// Made is when something was measured, and with which commit.
+type Made struct {
+	Taken  string `json:"taken"`
+	Commit string `json:"commit"`
 }
 
 // Scale is one number of waiting nodes, and what a reboot cost with it.
 type Scale struct {
+	Made
 	Waiting int `json:"waiting"`
 	Reboots int `json:"reboots"`
 	// PerReboot are the requests of the node that reboots, from the moment that its slot is free; PerWaiter those of a waiting node
@@ -46,7 +54,9 @@ type Scale struct {
 	PerWaiter float64 `json:"perWaiter"`
 	// Kinds are the requests of the node that reboots, by verb and resource.
 	Kinds map[string]float64 `json:"kinds"`
-	// HandoverMedian and HandoverP99 are in milliseconds.
+	// Handovers is how many were measured, Unnamed how many of them to nobody by name; HandoverMedian and HandoverP99 are in milliseconds.
+	Handovers      int     `json:"handovers"`
+	Unnamed        int     `json:"unnamed"`
 	HandoverMedian float64 `json:"handoverMedian"`
 	HandoverP99    float64 `json:"handoverP99"`
 	// IdleRequests are those of all agents beyond the watches of their Nodes in IdleSeconds; WaitRequests those of all that wait
@@ -72,11 +82,18 @@ type Scale struct {
 // Setting is one way to set the Go runtime's memory, and what an idle agent needs with it.
 type Setting struct {
 	Env string `json:"env"`
-	// RSS and Anon are in KiB, CPU, from its start to its end, in milliseconds.
-	RSS  int   `json:"rss"`
-	Anon int   `json:"anon"`
-	CPU  int64 `json:"cpu"`
+	// RSS and Anon, in KiB, are of an agent whose metrics nobody reads; ScrapedRSS and ScrapedAnon of the same one after some scrapes. CPU, from its
+	// start to its end, is in milliseconds.
+	RSS         int   `json:"rss"`
+	Anon        int   `json:"anon"`
+	ScrapedRSS  int   `json:"scrapedRSS"`
+	ScrapedAnon int   `json:"scrapedAnon"`
+	CPU         int64 `json:"cpu"`
+	Made
 }
+
+// Made is when this run measures, and with which commit.
+func (r *Results) Made() Made { return Made{Taken: r.Taken, Commit: r.Versions["rebootd"]} }
 
 // Read reads what was measured.
 func Read(file string) (*Results, error) {
