@@ -28,7 +28,7 @@ func TestCalm(t *testing.T) {
 			name  string
 			do    func()
 			soon  int // looks after three changes at once
-			later int // and after two seconds
+			later int // and after five seconds
 		}{
 			{"at first", func() {}, 3, 0},
 			{"nobody has said that anyone else waits", func() { turns.rest(plan.Record{}, "me", time.Now(), whole) }, 3, 0},
@@ -56,11 +56,37 @@ func TestCalm(t *testing.T) {
 				turns.changed(look)
 			}
 			soon := int(looked.Load())
-			time.Sleep(2 * time.Second)
+			time.Sleep(5 * time.Second)
 			synctest.Wait()
 			if later := int(looked.Load()) - soon; soon != step.soon || later != step.later {
 				t.Errorf("%s: %d looks at once, and %d later; want %d and %d", step.name, soon, later, step.soon, step.later)
 			}
 		}
+	})
+}
+
+// A slot that was freed for nobody is looked at soon, though a look at what concerns others is due later already.
+func TestBriskAmongCalm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var turns turns
+		var looked []time.Duration
+		begin := time.Now()
+		look := func() { looked = append(looked, time.Since(begin)) }
+		free := func(next string) {
+			turns.gone(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "rebootd-g-0",
+				Annotations: map[string]string{lock.NextAnnotation: next, lock.WaitingAnnotation: "1000"}}}, "me", time.Now())
+			turns.changed(look)
+		}
+		turns.waiting = 1000
+		turns.rest(plan.Record{}, "me", time.Now(), func() float64 { return 1 })
+		free("other")
+		free("")
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if len(looked) != 1 || looked[0] != time.Second {
+			t.Errorf("looked after %v, want once, after a second", looked)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
 	})
 }

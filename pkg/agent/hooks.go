@@ -188,7 +188,7 @@ func (r hookRunner) persist(ctx context.Context, h hook.Hook) bool {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-time.After(wait):
+		case <-time.After(wait + r.upTo(wait/4)):
 		}
 		wait = min(2*wait, hookRetryMost)
 	}

@@ -180,7 +180,7 @@ func (w *silenceWork) ended(a *Agent, is silenced, until time.Time, err error) {
 			a.Log.Info("The silence in Alertmanager (--silence-alerts) is as it should be again.")
 		}
 		w.settle(is)
-		w.extend = a.Now().Add(silenceExtend)
+		w.extend = a.Now().Add(silenceExtend - a.upTo(silenceExtend/4))
 		a.Log.WithField("until", until.UTC().Format(time.RFC3339)).Debug("The alerts about this node are silent in Alertmanager until then.")
 		return
 	}
@@ -192,7 +192,7 @@ func (w *silenceWork) ended(a *Agent, is silenced, until time.Time, err error) {
 		a.Log.WithError(err).Warnf("The silence in Alertmanager (--silence-alerts) can't be %s. It is tried again; the reboot doesn't wait for it.", what)
 	}
 	w.is = unknownYet
-	w.retry = a.Now().Add(min(silenceRetryFirst<<min(w.fails, 10), silenceRetryMost))
+	w.retry = a.soon(min(silenceRetryFirst<<min(w.fails, 10), silenceRetryMost))
 	w.fails++
 }
 

@@ -15,7 +15,8 @@ import (
 
 // lease is what a process knows of the time that is left for a slot: its own renewals, and what it saw of others'.
 type lease struct {
-	sent   time.Time // when the last renewal that was answered was sent; zero: none by this process
+	sent   time.Time     // when the last renewal that was answered was sent; zero: none by this process
+	early  time.Duration // how much earlier than it is due the next one is sent: slots that were taken together are renewed apart
 	others lock.Sightings
 }
 
@@ -57,14 +58,14 @@ func (a *Agent) stopLate() {
 // renewed renews when that is due. An error is returned only when it has lasted too long, or when the slot is lost.
 func (a *Agent) renewed(ctx context.Context, l *lease, renew func(context.Context) error) error {
 	now := a.Now()
-	if !a.LockTTL.Due(now.Sub(l.sent)) {
+	if !a.LockTTL.Due(now.Sub(l.sent.Add(-l.early))) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	err := renew(ctx)
 	if err == nil {
-		l.sent = now
+		l.sent, l.early = now, a.upTo(time.Duration(a.LockTTL)/12)
 		return nil
 	}
 	if errors.Is(err, lock.ErrLost) || a.LockTTL.Stale(a.Now().Sub(l.sent)) {

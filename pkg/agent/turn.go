@@ -41,14 +41,17 @@ type turns struct {
 	waiting int                      // how many waited when the last one was
 	called  bool                     // a slot was freed for this node since its last try
 	calm    time.Duration            // how soon to look at a change of the slots; zero: at once
-	looking bool                     // a look is due because of one
+	brisk   time.Duration            // how soon, at most, to look at a slot that was freed for nobody
+	lookAt  time.Time                // when a look is due because of a change; past: none is
 }
 
 const (
-	// calmEach is within how long a node that waits looks at a change of the slots that names another, for each that waits: all see every
-	// change, and for most of them it is nothing.
-	calmEach = time.Millisecond
-	calmMost = time.Second
+	// calmEach is within how long a node that waits looks at a change of the slots that concerns others, for each that waits: all see every
+	// change, and for most of them it is nothing. At the most it is less than reserve, so that none is late where the one that was named doesn't come.
+	calmEach = 4 * time.Millisecond
+	calmMost = 4 * time.Second
+	// briskPart is the part of that for a slot that was freed for nobody, which anyone may have.
+	briskPart = 4
 )
 
 // rest lets a node that only waits take its time with what doesn't concern it: a part, by chance, of what so many need. The part stays
@@ -69,6 +72,7 @@ func (t *turns) rest(r plan.Record, me string, now time.Time, chance func() floa
 		waiting = max(waiting, crowd)
 	}
 	t.calm = time.Duration(t.part * float64(min(time.Duration(waiting)*calmEach, calmMost)))
+	t.brisk = t.calm / briskPart
 }
 
 // hurry is the end of that.
@@ -82,18 +86,17 @@ func (t *turns) hurry() {
 func (t *turns) changed(look func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch {
-	case t.calm == 0:
+	if t.calm == 0 {
 		look()
-	case !t.looking:
-		t.looking = true
-		time.AfterFunc(t.calm, func() {
-			t.mu.Lock()
-			t.looking = false
-			t.mu.Unlock()
-			look()
-		})
+		return
 	}
+	now := time.Now()
+	at := now.Add(t.calm)
+	if t.lookAt.After(now) && !at.Before(t.lookAt) {
+		return
+	}
+	t.lookAt = at
+	time.AfterFunc(t.calm, look)
 }
 
 // gone takes in a slot that was freed. One that was freed without a word may have any number of nodes waiting for it.
@@ -104,8 +107,11 @@ func (t *turns) gone(l *coordinationv1.Lease, me string, now time.Time) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.waiting = h.Waiting; h.Next == me {
+	switch t.waiting = h.Waiting; h.Next {
+	case me:
 		t.calm, t.called = 0, true
+	case "":
+		t.calm = min(t.calm, t.brisk)
 	}
 	maps.DeleteFunc(t.freed, func(_ string, old lock.Handover) bool { return now.Sub(old.At) > lock.Forgotten })
 	if t.freed == nil {

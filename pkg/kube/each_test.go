@@ -119,6 +119,36 @@ func TestEachItemAllocatesLittle(t *testing.T) {
 	}
 }
 
+// What a Node costs to read doesn't depend on its images and managed fields, of which real ones have many.
+func TestNodeAllocatesLittle(t *testing.T) {
+	node := func(images int) []byte {
+		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"a": "b"}}, Status: corev1.NodeStatus{
+			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}}
+		for range images {
+			n.Status.Images = append(n.Status.Images, corev1.ContainerImage{Names: []string{"registry.example.com/a:v1"}, SizeBytes: 1 << 20})
+			n.ManagedFields = append(n.ManagedFields, metav1.ManagedFieldsEntry{Manager: "m", FieldsV1: &metav1.FieldsV1{Raw: []byte("{}")}})
+		}
+		raw, err := n.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	cost := func(images int) float64 {
+		raw, seen := node(images), 0
+		take := stripped(func(n *corev1.Node) { seen += len(n.Name) })
+		return testing.AllocsPerRun(20, func() {
+			if err := take(raw); err != nil || seen == 0 {
+				t.Fatal(err, seen)
+			}
+		})
+	}
+	const most = 30
+	if bare, full := cost(0), cost(100); full > bare+2 || bare > most {
+		t.Errorf("%.0f allocations for a Node, %.0f for one with a hundred images; want no more than %d", bare, full, most)
+	}
+}
+
 // Nothing is left out of a Node but images and managed fields.
 func TestStrip(t *testing.T) {
 	yes := true

@@ -53,16 +53,17 @@ func (b *bench) end(w *world) {
 
 // fleet measures a fleet of so many nodes.
 func (b *bench) fleet(ctx context.Context, nodes int) error {
-	grace := 40 * time.Second
+	grace, quiet := 40*time.Second, time.Minute
 	if nodes > 100 {
 		grace = 5 * time.Minute // else late heartbeats make nodes NotReady
+		quiet = 20 * time.Second
 	}
 	w, err := b.world(ctx, grace)
 	if err != nil {
 		return err
 	}
 	defer b.end(w)
-	s, err := fleetRun(ctx, w, fleetPlan{nodes: nodes, reboots: min(nodes/2, 20), down: time.Second, quiet: 20 * time.Second, restart: nodes >= 100})
+	s, err := fleetRun(ctx, w, fleetPlan{nodes: nodes, reboots: min(nodes/2, 20), down: time.Second, quiet: quiet, restart: nodes >= 100})
 	if err == nil {
 		s.Made = b.results.Made()
 		b.results.PutScale(s)

@@ -112,7 +112,7 @@ func (b *bench) roll(ctx context.Context, p rollPlan) (rolled, error) {
 	b.say("handover: median %.0f ms, p90 %.0f ms, p99 %.0f ms of %d, %d to nobody by name", quantile(handed, 0.5), quantile(handed, 0.9), quantile(handed, 0.99), len(handed), unnamed)
 	r.ideal = ideal(trips, all, p.slots)
 	// The last one's Events and condition follow.
-	err = until(ctx, time.Minute, "all say that no reboot is required", func() (bool, error) { return w.seen.count(says("NotRequired")) == p.nodes, nil })
+	err = until(ctx, time.Minute, "all say that no reboot is required", func() (bool, error) { return w.seen.count(content) == p.nodes, nil })
 	return r, errors.Join(err, w.seen.broken(p.slots), w.over(all))
 }
 

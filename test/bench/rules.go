@@ -58,6 +58,9 @@ func (o *observer) broken(limit int) error {
 	return errors.New("promises were broken: " + strings.Join(all, "; "))
 }
 
+// content is whether a Node says that no reboot is required.
+func content(n *corev1.Node) bool { return wanted(n.Name, corev1.ConditionFalse)(n) }
+
 // over is an error that says what isn't as it should be when each machine has rebooted once and all is over; nil: all is.
 func (w *world) over(all []*machine) error {
 	var wrong []string
@@ -77,7 +80,7 @@ func (w *world) over(all []*machine) error {
 	if n := w.seen.count(cordoned); n > 0 {
 		wrong = append(wrong, fmt.Sprintf("%d nodes are still cordoned", n))
 	}
-	if n := w.seen.count(func(n *corev1.Node) bool { return !says("NotRequired")(n) }); n > 0 {
+	if n := len(all) - w.seen.count(content); n > 0 {
 		wrong = append(wrong, fmt.Sprintf("%d nodes don't say that no reboot is required", n))
 	}
 	if len(wrong) == 0 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -69,6 +70,14 @@ func (b *bench) take(ctx context.Context) error {
 	b.row(page.Row{ID: "take-bytes", What: fmt.Sprintf("what a take reads with %d Nodes of %.0f kB, --max-unavailable set: bytes on the wire", others, float64(size)/1000), Target: page.NoTarget,
 		Measured: fmt.Sprintf("%.1f MB in %.1f s from sentinel to cordon", float64(read)/1e6, took.Seconds()), Met: true})
 	b.row(page.Row{ID: "take-memory", What: "RSS at most, in that take", Target: "≤ 20 MiB", Count: true, Measured: fmt.Sprintf("%s (%s before)", mib(most), mib(idle)), Met: most <= mostRSS})
+	if err := b.lists(w, begin); err != nil {
+		return err
+	}
+	return b.names(ctx, m[0], p, net)
+}
+
+// lists counts how often the Nodes were read from the sentinel to the reboot command.
+func (b *bench) lists(w *world, begin time.Time) error {
 	time.Sleep(2 * time.Second)
 	all, err := w.audit.read()
 	pages := 0
@@ -78,6 +87,52 @@ func (b *bench) take(ctx context.Context) error {
 		}
 	}
 	b.row(page.Row{ID: "take-lists", What: "lists of Nodes from the sentinel to the reboot command, with 5,001 Nodes", Target: "≤ 3", Count: true, Measured: fmt.Sprint(pages), Met: pages <= 3})
+	return err
+}
+
+// names measures what the node reads that hands its slot on: all that wait. It has ordered its reboot, and comes back.
+func (b *bench) names(ctx context.Context, m *machine, before *process, net *wire) error {
+	before.end()
+	if err := lab.InParallel(others, func(i int) error { return m.waits(ctx, fmt.Sprintf("large-%d", i)) }); err != nil {
+		return err
+	}
+	err := errors.Join(m.report(ctx, false), os.Remove(m.sentinel()), os.WriteFile(m.path("boot-id"), []byte("the next boot"), 0o600), m.report(ctx, true))
+	if err != nil {
+		return err
+	}
+	p, err := m.run(ctx, nil, "--settle-time=25s")
+	if err != nil {
+		return err
+	}
+	defer p.kill()
+	if err := until(ctx, time.Minute, "the uncordon", func() (bool, error) { return m.seen.count(cordoned) == 0, nil }); err != nil {
+		return err
+	}
+	time.Sleep(15 * time.Second) // as above
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0); err != nil {
+		return err
+	}
+	idle := p.memory("VmRSS")
+	net.sum()
+	err = until(ctx, time.Minute, "the end of the slot", func() (bool, error) {
+		trips, _ := m.seen.saw()
+		return len(trips) == 1, nil
+	})
+	if err != nil {
+		return err
+	}
+	read, most := net.sum(), p.memory("VmHWM")
+	b.row(page.Row{ID: "names-bytes", What: fmt.Sprintf("what the node reads that hands its slot on, with %d Nodes that wait: bytes on the wire", others), Target: page.NoTarget,
+		Measured: fmt.Sprintf("%.1f MB", float64(read)/1e6), Met: true, Note: "The metadata of those that wait."})
+	b.row(page.Row{ID: "names-memory", What: "RSS at most, in that", Target: "≤ 20 MiB", Count: true, Measured: fmt.Sprintf("%s (%s before)", mib(most), mib(idle)), Met: most <= mostRSS})
+	return nil
+}
+
+// waits makes a Node one that waits for nothing but a slot.
+func (w *world) waits(ctx context.Context, name string) error {
+	patch := fmt.Sprintf(`{"metadata":{"labels":{"rebootd.io/reboot-required":"true"},"annotations":{"rebootd.io/state":%q}}}`,
+		`{"version":1,"phase":"Required","reason":"WaitingForSlot","requiredSince":"2026-01-01T00:00:00Z"}`)
+	_, err := w.client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	return err
 }
 

@@ -80,6 +80,24 @@ func TestRefusedEvictions(t *testing.T) {
 	}
 }
 
+// Nodes that drain at the same time don't ask in step: each is later, by up to a quarter, than it has to be.
+func TestRetriesAreLaterByChance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		web := newPod("web")
+		s := newServer(t, web)
+		s.refuse = func(*corev1.Pod, int) *http.Response { return blockedBy("web-pdb") }
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		most := func(d time.Duration) time.Duration { return d }
+		if err := s.drainer(Options{GracePeriodSeconds: -1, Later: most}).Drain(ctx, Evict, nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if got := s.tried(web); !slices.Equal(got, []int{0, 6, 12, 18}) {
+			t.Errorf("tried at %v s", got)
+		}
+	})
+}
+
 func TestBlockedPodIsEvictedWhenTheBudgetAllows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		web, free := newPod("web"), newPod("free")

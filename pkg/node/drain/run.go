@@ -230,7 +230,8 @@ func (r *run) settle(res result) {
 		r.podLog(t.pod).Debug("Pod evicted")
 		return
 	}
-	t.due = time.Now().Add(retryDelay(res.err, r.opts.RetryAfter, t.failures))
+	delay := retryDelay(res.err, r.opts.RetryAfter, t.failures)
+	t.due = time.Now().Add(delay + r.opts.Later(delay/4))
 	t.failures++
 	o := podObstacle(t.pod, res.err)
 	log := r.podLog(t.pod).WithField("obstacle", o.Reason).WithError(res.err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -168,7 +169,7 @@ func (n *Notifier) deliver(ctx context.Context, l *line, text string) {
 		case <-ctx.Done():
 			n.result(l, err)
 			return
-		case <-time.After(pause):
+		case <-time.After(pause + rand.N(pause/4)): //nolint:gosec // it spreads, and keeps no secret
 		}
 		pause *= pauseGrows
 	}
