@@ -36,9 +36,27 @@ func build(ctx context.Context, dir string) (string, error) {
 	return file, image.Compile(ctx, "github.com/rebootd/rebootd/cmd/rebootd", file, "linux/amd64", "bench")
 }
 
+// binary is the machine's own copy of the agent: pages of a file that several processes have in use aren't given back by one of them, and on a node
+// there is one agent.
+func (m *machine) binary(ctx context.Context) (string, error) {
+	built, err := build(ctx, m.world.dir)
+	if err != nil {
+		return "", err
+	}
+	own := m.path("rebootd")
+	if _, err := os.Stat(own); err == nil {
+		return own, nil
+	}
+	content, err := os.ReadFile(built)
+	if err != nil {
+		return "", err
+	}
+	return own, os.WriteFile(own, content, 0o700) //nolint:gosec // it is to be run
+}
+
 // run starts the agent of a machine with the image's environment, and with this, and waits until it is ready.
 func (m *machine) run(ctx context.Context, env []string, flags ...string) (*process, error) {
-	binary, err := build(ctx, m.world.dir)
+	binary, err := m.binary(ctx)
 	if err != nil {
 		return nil, err
 	}
