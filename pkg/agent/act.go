@@ -57,9 +57,8 @@ func (a *Agent) act(ctx context.Context, n *corev1.Node, o plan.Observation, ste
 		}
 		return atOnce, a.write(n, o, step, a.writing(ctx, n, step, tale))
 	default:
-		a.countAll(ctx, o)
 		a.Tell.Say(n, o.Record.Phase, step.Reason, step.Message)
-		return step.Again, nil
+		return a.countAll(ctx, o, step.Again), nil
 	}
 }
 

@@ -192,7 +192,7 @@ func connect(c config.Config, version string, metrics *tell.Metrics, log logrus.
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("making a client for the API server: %w", err)
 	}
-	return client, &fleet.Reader{Nodes: client, OrderLabel: c.OrderByLabel}, client.Metadata("pods"), nil
+	return client, &fleet.Reader{Nodes: client.Keeping(fleet.Reads(c.OrderByLabel)), OrderLabel: c.OrderByLabel}, client.Metadata("pods"), nil
 }
 
 func blockingPods(c config.Config, pods gate.Metadata) (gate.Pods, error) {

@@ -17,8 +17,9 @@ const (
 	tellWithin = 15 * time.Second
 	tellEach   = 10 * time.Millisecond
 	tellMost   = 2 * time.Minute
-	// countAgain is when a count that failed is tried again, at the earliest.
-	countAgain = 5 * time.Minute
+	// countWithin is within how long a node that begins to wait counts them; countAgain is when a count that failed is tried again.
+	countWithin = time.Minute
+	countAgain  = 5 * time.Minute
 	// crowd is how many nodes are taken to be after a slot, at least, where nobody has counted those: they try for it within four seconds.
 	crowd = 800
 )
@@ -54,20 +55,32 @@ func (a *Agent) notAllAtOnce(o plan.Observation, step plan.Action) time.Duration
 }
 
 // countAll counts the Nodes of the cluster, once for each time that this one has to wait: beforehand, because in the moment that it matters all would.
-func (a *Agent) countAll(ctx context.Context, o plan.Observation) {
+// It returns how soon to look again; zero, as in again, is when something changes.
+func (a *Agent) countAll(ctx context.Context, o plan.Observation, again time.Duration) time.Duration {
 	m := &a.memory
-	switch {
-	case o.Record.Phase != plan.Required:
+	if o.Record.Phase != plan.Required {
 		m.nodes, m.countAt = 0, time.Time{}
-		return
-	case m.nodes > 0 || a.Now().Before(m.countAt):
-		return
+		return again
 	}
-	var err error
-	if m.nodes, err = a.Fleet.Count(ctx, ""); err != nil {
-		m.nodes = 0 // then it is taken to be a cluster of the usual size
-		m.countAt = a.soon(countAgain)
+	if m.nodes > 0 {
+		return again
 	}
+	if m.countAt.IsZero() {
+		m.countAt = a.Now().Add(a.upTo(countWithin)) // what asks for this reboot may ask for all of them now
+	}
+	if !a.Now().Before(m.countAt) {
+		n, err := a.Fleet.Count(ctx, "")
+		if err == nil {
+			m.nodes = max(n, 1)
+			return again
+		}
+		m.countAt = a.soon(countAgain) // until then it is taken to be a cluster of the usual size
+	}
+	left := m.countAt.Sub(a.Now())
+	if again <= 0 || left < again {
+		return left
+	}
+	return again
 }
 
 // amongMany are the free slots as a node sees them that has waited for this reason until now: others have, too, and nobody has

@@ -39,6 +39,18 @@ type Waiter struct {
 	Since time.Time
 }
 
+// Reads reports whether a label or an annotation of this key is looked at on other Nodes, where orderLabel is the label of their zones.
+func Reads(orderLabel string) func(key string) bool {
+	return func(key string) bool {
+		switch key {
+		case stateAnnotation, PriorityAnnotation, requiredLabel, controlPlaneLabel, masterLabel, orderLabel:
+			return true
+		default:
+			return false
+		}
+	}
+}
+
 // Reader reads Nodes.
 type Reader struct {
 	Nodes Nodes

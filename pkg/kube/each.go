@@ -15,14 +15,21 @@ import (
 )
 
 // EachNode calls take for each Node of a consistent list, in one request, and never has more than one of them in memory: there may be thousands, of
-// some ten kilobytes. take doesn't keep what it is given. Images and managed fields are left out.
+// some ten kilobytes. take doesn't keep what it is given. Images and managed fields are left out, and labels and annotations as Keeping says.
 func (c *Client) EachNode(ctx context.Context, o metav1.ListOptions, take func(*corev1.Node)) error {
-	return c.each(ctx, o, runtime.ContentTypeProtobuf, stripped(take))
+	return c.each(ctx, o, runtime.ContentTypeProtobuf, stripped(c.keep, take))
+}
+
+// Keeping is this client, but EachNode and EachNodeMetadata leave out all labels and annotations whose keys aren't kept.
+func (c *Client) Keeping(keep func(key string) bool) *Client {
+	own := *c
+	own.keep = keep
+	return &own
 }
 
 // EachNodeMetadata is EachNode for the metadata alone.
 func (c *Client) EachNodeMetadata(ctx context.Context, o metav1.ListOptions, take func(*metav1.PartialObjectMetadata)) error {
-	return c.each(ctx, o, runtime.ContentTypeProtobuf+";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", stripped(take))
+	return c.each(ctx, o, runtime.ContentTypeProtobuf+";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", stripped(c.keep, take))
 }
 
 // CountNodes is how many Nodes a selector matches, in one consistent read. Of all Nodes it reads one: the API server says how many more there are,
@@ -51,11 +58,12 @@ type message[T any] interface {
 }
 
 // stripped reads what is left of an item when that was left out which nobody looks at, and hands it to take.
-func stripped[T any, P message[T]](take func(P)) func(raw []byte) error {
+func stripped[T any, P message[T]](keep func(key string) bool, take func(P)) func(raw []byte) error {
 	var short []byte
+	s := stripper{keep: keep}
 	return func(raw []byte) error {
 		item := P(new(T))
-		short = strip(short[:0], raw)
+		short = s.strip(short[:0], raw)
 		err := item.Unmarshal(short)
 		if err == nil {
 			take(item)

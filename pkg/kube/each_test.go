@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
@@ -94,7 +96,7 @@ func FuzzEachItem(f *testing.F) {
 		total := 0
 		_ = eachItem(bufio.NewReader(bytes.NewReader(raw)), func(item []byte) error {
 			total += len(item)
-			if short := strip(nil, item); len(short) > len(item) {
+			if short := new(stripper).strip(nil, item); len(short) > len(item) {
 				t.Errorf("%d bytes became %d", len(item), len(short))
 			}
 			return nil
@@ -136,7 +138,7 @@ func TestNodeAllocatesLittle(t *testing.T) {
 	}
 	cost := func(images int) float64 {
 		raw, seen := node(images), 0
-		take := stripped(func(n *corev1.Node) { seen += len(n.Name) })
+		take := stripped(nil, func(n *corev1.Node) { seen += len(n.Name) })
 		return testing.AllocsPerRun(20, func() {
 			if err := take(raw); err != nil || seen == 0 {
 				t.Fatal(err, seen)
@@ -175,15 +177,47 @@ func TestStrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strip(nil, full); !bytes.Equal(got, want) {
+	if got := new(stripper).strip(nil, full); !bytes.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	for end := range full { // what is cut off stays a thing that the decoder refuses, or a shorter Node
-		_ = new(corev1.Node).Unmarshal(strip(nil, full[:end]))
+		_ = new(corev1.Node).Unmarshal(new(stripper).strip(nil, full[:end]))
 	}
 	for _, odd := range []string{"\x0a", "\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "\x0a\x05ab", "\x0d1234", "\x08"} {
-		if got := strip(nil, []byte(odd)); string(got) != odd {
+		if got := new(stripper).strip(nil, []byte(odd)); string(got) != odd {
 			t.Errorf("%q became %q", odd, got)
+		}
+	}
+}
+
+// Of labels and annotations only those are left that are looked at; whatever else there is stays.
+func TestStripKeys(t *testing.T) {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{
+		Name: "n", UID: "u", Labels: map[string]string{"keep": "1", "other": "2", "empty": ""}, Annotations: map[string]string{"keep": "3", "x": strings.Repeat("y", 300)},
+		Finalizers: []string{"f"},
+	}, Spec: corev1.NodeSpec{Unschedulable: true}}
+	raw, err := n.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := stripper{keep: func(key string) bool { return key == "keep" }}
+	for range 2 { // its buffer is used again
+		got := &corev1.Node{}
+		if err := got.Unmarshal(s.strip(nil, raw)); err != nil {
+			t.Fatal(err)
+		}
+		want := n.DeepCopy()
+		want.Labels, want.Annotations = map[string]string{"keep": "1"}, map[string]string{"keep": "3"}
+		if !equality.Semantic.DeepEqual(got, want) {
+			t.Errorf("got  %v\nwant %v", got, want)
+		}
+	}
+	for end := range raw {
+		_ = new(corev1.Node).Unmarshal(s.strip(nil, raw[:end])) // it ends
+	}
+	for _, odd := range []string{"", "\x0a", "\x12\x01k", "\x0a\x05k", "\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"} {
+		if key, ok := entryKey([]byte(odd)); ok {
+			t.Errorf("%q has the key %q", odd, key)
 		}
 	}
 }

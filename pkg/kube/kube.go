@@ -29,6 +29,8 @@ type Client struct {
 	codec                                     runtime.ParameterCodec
 	core, apps, coordination, policy, storage rest.Interface
 	metadata                                  metadata.Interface
+	// keep is which labels and annotations EachNode and EachNodeMetadata leave; nil: all.
+	keep func(key string) bool
 }
 
 // New makes a client. It sends nothing.

@@ -5,33 +5,53 @@ import "encoding/binary"
 // Fields of a Node in protobuf that may be most of it, and that nobody here looks at.
 const (
 	nodeMetadata, nodeStatus = 1, 3
-	managedFields            = 17 // of the metadata
-	statusImages             = 8  // of the status
+	metaLabels, metaNotes    = 11, 12 // of the metadata: labels, annotations
+	managedFields            = 17     // of the metadata
+	statusImages             = 8      // of the status
 )
 
-// strip leaves the managed fields and the images out of a Node, or of its metadata alone: they are most of it, and take most of the time to read. What
-// isn't understood stays as it is, for the decoder to judge. It appends to into.
-func strip(into, raw []byte) []byte {
+// stripper leaves out of a Node, or of its metadata alone, what nobody looks at: managed fields, images, and the labels and annotations that keep says no
+// to; nil keeps them all. They are most of it, and take most of the memory and the time to read.
+type stripper struct {
+	keep func(key string) bool
+	part []byte // used again for each Node
+}
+
+// strip appends to into what is left. What isn't understood stays as it is, for the decoder to judge.
+func (s *stripper) strip(into, raw []byte) []byte {
 	return each(raw, into, func(into []byte, number uint64, whole, inner []byte) []byte {
-		drop := uint64(0)
-		switch number {
-		case nodeMetadata:
-			drop = managedFields
-		case nodeStatus:
-			drop = statusImages
-		default:
+		if number != nodeMetadata && number != nodeStatus {
 			return append(into, whole...)
 		}
-		kept := each(inner, nil, func(kept []byte, number uint64, whole, _ []byte) []byte {
-			if number == drop {
+		kept := each(inner, s.part[:0], func(kept []byte, field uint64, whole, inner []byte) []byte {
+			switch {
+			case number == nodeMetadata && field == managedFields, number == nodeStatus && field == statusImages:
 				return kept
+			case number == nodeMetadata && (field == metaLabels || field == metaNotes) && s.keep != nil:
+				if key, ok := entryKey(inner); ok && !s.keep(key) {
+					return kept
+				}
 			}
 			return append(kept, whole...)
 		})
+		s.part = kept
 		into = binary.AppendUvarint(into, number<<3|lengthed)
 		into = binary.AppendUvarint(into, uint64(len(kept)))
 		return append(into, kept...)
 	})
+}
+
+// entryKey is the key of an entry of a map: its first field, as every encoder writes it.
+func entryKey(entry []byte) (string, bool) {
+	const keyTag = 1<<3 | lengthed
+	if len(entry) < 2 || entry[0] != keyTag {
+		return "", false
+	}
+	size, n := binary.Uvarint(entry[1:])
+	if n <= 0 || size > uint64(len(entry)-1-n) {
+		return "", false
+	}
+	return string(entry[1+n:][:size]), true
 }
 
 // each calls do for each field of a message that has a length, with all of it and what is in it; all else is appended as it is.

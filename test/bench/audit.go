@@ -49,6 +49,9 @@ func (r request) ownWatch() bool {
 	return r.verb == "watch" && r.resource == "nodes" && r.name == r.node
 }
 
+// bodyCut is what the log says where a request's body ended too early.
+const bodyCut = "body closed by handler"
+
 // auditLog reads what the API server appends.
 type auditLog struct {
 	path   string
@@ -107,14 +110,11 @@ func (a *auditLog) take(line []byte) error {
 	if err := json.Unmarshal(line, &e); err != nil {
 		return fmt.Errorf("the audit log: %w", err)
 	}
-	watch := e.Verb == "watch"
-	if watch != (e.Stage == "ResponseStarted") && e.Stage != "Panic" {
-		if !watch || e.ResponseStatus.Code < 400 { // a watch that was refused never began
-			return nil
-		}
+	if (e.Verb == "watch") != (e.Stage == "ResponseStarted") && e.Stage != "Panic" {
+		return nil // of a watch only its begin counts, or that it was refused; that is noted in the same stage
 	}
 	r := request{verb: e.Verb, resource: e.ObjectRef.Resource, name: e.ObjectRef.Name, code: e.ResponseStatus.Code, came: e.RequestReceivedTimestamp, answered: e.StageTimestamp,
-		cut: e.ResponseStatus.Code >= 500 && strings.HasSuffix(e.ResponseStatus.Message, context.Canceled.Error())}
+		cut: e.ResponseStatus.Code >= 500 && (strings.HasSuffix(e.ResponseStatus.Message, context.Canceled.Error()) || strings.HasSuffix(e.ResponseStatus.Message, bodyCut))}
 	if e.ObjectRef.Subresource != "" {
 		r.resource += "/" + e.ObjectRef.Subresource
 	}

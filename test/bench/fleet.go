@@ -66,7 +66,7 @@ type fleetWork struct {
 
 // startup is how long it takes, at most, until all agents wait for the window.
 func (f *fleetWork) startup() time.Duration {
-	return 2*f.plan.quiet + time.Minute + time.Duration(f.plan.nodes)*80*time.Millisecond
+	return 2*f.plan.quiet + 90*time.Second + time.Duration(f.plan.nodes)*80*time.Millisecond
 }
 
 // idle starts the agents and looks what those send that have nothing to do.
@@ -89,15 +89,23 @@ func (f *fleetWork) idle(ctx context.Context) error {
 	return err
 }
 
-// settle waits until the agents have sent what follows from the last change.
+// settle waits until the agents have sent what follows from the last change; of thousands of watches, some are renewed at any time.
 func (f *fleetWork) settle(ctx context.Context) error {
-	last := 0
+	const calm = 10 * time.Second
+	last, since := 0, time.Now()
 	return until(ctx, 5*time.Minute, "no more requests come", func() (bool, error) {
-		time.Sleep(3 * time.Second)
+		time.Sleep(time.Second)
 		all, err := f.audit.read()
-		quiet := len(all) == last
-		last = len(all)
-		return quiet, err
+		n := 0
+		for _, r := range all {
+			if r.verb != "watch" {
+				n++
+			}
+		}
+		if n != last {
+			last, since = n, time.Now()
+		}
+		return time.Since(since) >= calm, err
 	})
 }
 
