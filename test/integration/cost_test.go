@@ -13,7 +13,7 @@ import (
 const (
 	// costOfReboot is how many requests the node that reboots sends from its take to its end, those of the drain of an empty node and the start of
 	// its agent among them, and costOfAsking how many more each time that all gates are asked once more.
-	costOfReboot, costOfAsking = 46, 5
+	costOfReboot, costOfAsking = 43, 5
 	// costOfWaiting is how many watches a waiting node renews meanwhile, at most. It sends nothing else.
 	costOfWaiting = 2
 )
