@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -47,11 +48,17 @@ func (m *machine) binary(ctx context.Context) (string, error) {
 	if _, err := os.Stat(own); err == nil {
 		return own, nil
 	}
-	content, err := os.ReadFile(built)
+	from, err := os.Open(built)
 	if err != nil {
 		return "", err
 	}
-	return own, os.WriteFile(own, content, 0o700) //nolint:gosec // it is to be run
+	defer from.Close()
+	to, err := os.OpenFile(own, os.O_CREATE|os.O_WRONLY, 0o700) //nolint:gosec // it is to be run
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(to, from)
+	return own, errors.Join(err, to.Sync(), to.Close()) // what isn't on the disk yet can't be given back
 }
 
 // run starts the agent of a machine with the image's environment, and with this, and waits until it is ready.
