@@ -270,7 +270,7 @@ func (a *Agent) sleep(ctx context.Context, d time.Duration) {
 	}
 	d = min(d, longestSleep)
 	if every := a.LockTTL.Every(); every > 0 {
-		d = min(d, every)
+		d = min(d, every-a.upTo(every/4)) // slots that were taken together are renewed apart
 	}
 	if soon := a.silence.soon(a.Now()); soon > 0 {
 		d = min(d, soon)

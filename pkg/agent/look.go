@@ -48,7 +48,7 @@ type memory struct {
 	// telling is the reason that this node has yet to tell, because all nodes do, and tellAt when it will.
 	telling plan.Reason
 	tellAt  time.Time
-	// nodes is how many Nodes the cluster had when this one began to wait; 0: that isn't known. countAt is when to count again where that failed.
+	// nodes is how many Nodes the cluster had when this one began to wait; 0: that isn't known. countAt is when to count them; zero: not yet drawn.
 	nodes   int
 	countAt time.Time
 	// dry stands in for the record and the condition, which a dry run doesn't write.

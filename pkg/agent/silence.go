@@ -180,7 +180,7 @@ func (w *silenceWork) ended(a *Agent, is silenced, until time.Time, err error) {
 			a.Log.Info("The silence in Alertmanager (--silence-alerts) is as it should be again.")
 		}
 		w.settle(is)
-		w.extend = a.Now().Add(silenceExtend - a.upTo(silenceExtend/4))
+		w.extend = a.Now().Add(silenceExtend - a.upTo(silenceExtend/20))
 		a.Log.WithField("until", until.UTC().Format(time.RFC3339)).Debug("The alerts about this node are silent in Alertmanager until then.")
 		return
 	}

@@ -51,7 +51,11 @@ func (a *Agent) notAllAtOnce(o plan.Observation, step plan.Action) time.Duration
 		m.telling, m.tellAt = step.Reason, a.Now().Add(a.upTo(within))
 	}
 	a.Tell.Measure(before.Phase, step.Reason)
-	return m.tellAt.Sub(a.Now())
+	left := m.tellAt.Sub(a.Now())
+	if left <= 0 {
+		return 0
+	}
+	return a.sooner(step.Again, left)
 }
 
 // countAll counts the Nodes of the cluster, once for each time that this one has to wait: beforehand, because in the moment that it matters all would.
@@ -76,11 +80,15 @@ func (a *Agent) countAll(ctx context.Context, o plan.Observation, again time.Dur
 		}
 		m.countAt = a.soon(countAgain) // until then it is taken to be a cluster of the usual size
 	}
-	left := m.countAt.Sub(a.Now())
-	if again <= 0 || left < again {
-		return left
+	return a.sooner(again, m.countAt.Sub(a.Now()))
+}
+
+// sooner is the shorter of two times until the next look; zero of the first is as long as it is allowed.
+func (a *Agent) sooner(again, other time.Duration) time.Duration {
+	if again <= 0 {
+		again = a.Period
 	}
-	return again
+	return min(again, other)
 }
 
 // amongMany are the free slots as a node sees them that has waited for this reason until now: others have, too, and nobody has

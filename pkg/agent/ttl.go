@@ -15,8 +15,7 @@ import (
 
 // lease is what a process knows of the time that is left for a slot: its own renewals, and what it saw of others'.
 type lease struct {
-	sent   time.Time     // when the last renewal that was answered was sent; zero: none by this process
-	early  time.Duration // how much earlier than it is due the next one is sent: slots that were taken together are renewed apart
+	sent   time.Time // when the last renewal that was answered was sent; zero: none by this process
 	others lock.Sightings
 }
 
@@ -58,14 +57,14 @@ func (a *Agent) stopLate() {
 // renewed renews when that is due. An error is returned only when it has lasted too long, or when the slot is lost.
 func (a *Agent) renewed(ctx context.Context, l *lease, renew func(context.Context) error) error {
 	now := a.Now()
-	if !a.LockTTL.Due(now.Sub(l.sent.Add(-l.early))) {
+	if !a.LockTTL.Due(now.Sub(l.sent)) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	err := renew(ctx)
 	if err == nil {
-		l.sent, l.early = now, a.upTo(time.Duration(a.LockTTL)/12)
+		l.sent = now
 		return nil
 	}
 	if errors.Is(err, lock.ErrLost) || a.LockTTL.Stale(a.Now().Sub(l.sent)) {

@@ -14,8 +14,8 @@ import (
 // client-go keeps to Retry-After to the second, so all that were refused in one second would come back in one second.
 type patience struct{ next http.RoundTripper }
 
-// laterStill is how much later, at most, as a multiple of what the API server said.
-const laterStill = 2
+// latestStill is how much later, at most; it is no more than what the API server said.
+const latestStill = 10 * time.Second
 
 var _ utilnet.RoundTripperWrapper = patience{}
 
@@ -34,7 +34,8 @@ func (p patience) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil || seconds <= 0 {
 		return resp, nil //nolint:nilerr // not told to come back: a client sees that, too, and doesn't
 	}
-	later := time.NewTimer(rand.N(laterStill * time.Duration(seconds) * time.Second)) //nolint:gosec // it spreads, and keeps no secret
+	most := time.Duration(min(seconds, int(latestStill/time.Second))) * time.Second
+	later := time.NewTimer(rand.N(most)) //nolint:gosec // it spreads, and keeps no secret
 	defer later.Stop()
 	select {
 	case <-req.Context().Done():

@@ -152,6 +152,12 @@ func (f *fleetWork) closed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Within a minute each counts the Nodes.
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Until(f.asked.Add(time.Minute + 5*time.Second))):
+	}
 	if err := f.settle(ctx); err != nil {
 		return err
 	}

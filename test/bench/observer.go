@@ -48,8 +48,8 @@ type trip struct {
 	node                                    string
 	freed                                   time.Time // when the slot that it took was freed
 	taken, cordoned, ready, uncordoned, end time.Time
-	// boot is the boot ID that the node had at its cordon.
-	boot string
+	// boot is the boot ID that the node had at its cordon, next the node that its slot was left to.
+	boot, next string
 }
 
 func newObserver() *observer {
@@ -110,9 +110,13 @@ func (o *observer) seeNode(obj any) {
 	case n.Spec.Unschedulable && !before.Spec.Unschedulable:
 		s.trip.node, s.trip.cordoned, s.trip.boot = n.Name, now, n.Status.NodeInfo.BootID
 		o.goes(&s.trip)
+		o.soon(func() bool { return !s.trip.taken.IsZero() || s.trip.cordoned != now }, "%s was cordoned without a slot", n.Name)
 	case !n.Spec.Unschedulable && before.Spec.Unschedulable:
 		s.trip.uncordoned = now
 		o.returns(s.trip, n)
+		if !s.trip.end.IsZero() { // that was seen first
+			o.finish(s)
+		}
 	case !n.Spec.Unschedulable && !ready(n) && ready(before):
 		o.wrong("%s went down without a cordon", n.Name)
 	}
@@ -155,16 +159,27 @@ func (o *observer) seeSlot(obj any, gone bool) {
 	s := o.nodes[*l.Spec.HolderIdentity]
 	switch {
 	case s == nil:
+	case !gone && s.trip.taken.IsZero():
+		s.trip.taken = time.Now() // its cordon may have been seen already
 	case !gone:
-		s.trip = trip{taken: time.Now()}
+	case s.trip.cordoned.IsZero():
+		s.trip = trip{} // it was given back
 	default:
-		s.trip.end = time.Now()
+		s.trip.end, s.trip.next = time.Now(), l.Annotations["rebootd.io/next"]
 		if !s.trip.uncordoned.IsZero() {
-			o.ends(s.trip)
-			o.trips = append(o.trips, s.trip)
-			o.freed = append(o.freed, left{s.trip.end, l.Annotations["rebootd.io/next"]})
+			o.finish(s)
+			return
 		}
+		o.soon(func() bool { return !s.node.Spec.Unschedulable }, "%s is cordoned and gave up its slot", s.trip.node)
 	}
+}
+
+// finish takes in a trip that is over.
+func (o *observer) finish(s *sight) {
+	o.ends(s.trip)
+	o.trips = append(o.trips, s.trip)
+	o.freed = append(o.freed, left{s.trip.end, s.trip.next})
+	s.trip = trip{}
 }
 
 func ready(n *corev1.Node) bool {

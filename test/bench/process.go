@@ -134,6 +134,31 @@ func (p *process) memory(name string) int {
 	return 0
 }
 
+// peak lets the highest memory be measured from now on. What it returns says what that was: of all memory, and of the anonymous part alone, which is looked
+// at all the time.
+func (p *process) peak() (func() (rss, anon int), error) {
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0); err != nil {
+		return nil, err
+	}
+	end, most := make(chan struct{}), make(chan int)
+	go func() {
+		anon := 0
+		for {
+			anon = max(anon, p.memory("RssAnon"))
+			select {
+			case <-end:
+				most <- anon
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+	}()
+	return func() (int, int) {
+		close(end)
+		return p.memory("VmHWM"), <-most
+	}, nil
+}
+
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

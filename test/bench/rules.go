@@ -17,6 +17,17 @@ func (o *observer) wrong(format string, args ...any) {
 	o.wrongs = append(o.wrongs, fmt.Sprintf(format, args...))
 }
 
+// soon notes a broken promise if something isn't so after the lag. The lock is held, then too.
+func (o *observer) soon(ok func() bool, format string, args ...any) {
+	time.AfterFunc(lag, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if !ok() {
+			o.wrong(format, args...)
+		}
+	})
+}
+
 // returns looks at a node that was uncordoned: it has rebooted, and is Ready.
 func (o *observer) returns(t trip, n *corev1.Node) {
 	switch {

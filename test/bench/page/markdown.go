@@ -20,7 +20,7 @@ const how = `## How it is measured
 - Requests are counted by the API server's own audit log. Each agent has a token of the agents' one service account, bound to its Node, as a kubelet gives it; so the API server's
   priority and fairness sees what it sees in a cluster, and the log says which agent a request is from. Rights are those of ` + "`manifests/base`" + `.
 - Times between what happens to Nodes and Leases are an observer's that watches them, independently of the agents. It is a process on the same machine.
-- In fleets the agents run in one process, each with connections of its own; what is said of one agent's memory and start is of a process of its own, built as the image has it.
+- In fleets the agents run in one process, each with connections of its own, whose garbage is collected less often than the image has it (GOGC=400); what is said of one agent's memory and start is of a process of its own, built as the image has it.
 - Ten seconds after its start, and once more a minute later, an agent gives back the heap and the pages of its program's file that it doesn't need any more; the idle agent's memory is looked at three minutes after its start. Nobody reads its metrics until then.
 - An observer watches all Nodes and slots while they roll: more nodes out than may be, a node that goes down without a cordon or without a slot, one that is back in service in the boot of before or without being Ready, and a reboot command that runs twice each fail the benchmark.
 - A handover is counted from the deletion of a slot's Lease to the next cordon, whether or not somebody was named; the first reboot of a fleet lasts until all nodes have told that the window is open, for only those are named.
