@@ -53,7 +53,7 @@ func TestCalm(t *testing.T) {
 			step.do()
 			looked.Store(0)
 			for range 3 {
-				turns.changed(look)
+				turns.changed(time.Now(), look)
 			}
 			soon := int(looked.Load())
 			time.Sleep(5 * time.Second)
@@ -75,7 +75,7 @@ func TestBriskAmongCalm(t *testing.T) {
 		free := func(next string) {
 			turns.gone(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "rebootd-g-0",
 				Annotations: map[string]string{lock.NextAnnotation: next, lock.WaitingAnnotation: "1000"}}}, "me", time.Now())
-			turns.changed(look)
+			turns.changed(time.Now(), look)
 		}
 		turns.waiting = 1000
 		turns.rest(plan.Record{}, "me", time.Now(), func() float64 { return 1 })

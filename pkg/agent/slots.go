@@ -52,7 +52,7 @@ type slots struct {
 }
 
 func (s *slots) start(ctx context.Context, a *Agent) {
-	s.leases.Start(ctx, func() { s.turns.changed(a.Wake) }, func() *mirror.Mirror[*coordinationv1.Lease] {
+	s.leases.Start(ctx, func() { s.turns.changed(a.Now(), a.Wake) }, func() *mirror.Mirror[*coordinationv1.Lease] {
 		group := s.group.Name
 		return mirror.New("slots", s.group.Source(), &coordinationv1.Lease{}, func(l *coordinationv1.Lease) {
 			if l.Labels[lock.GroupLabel] == group {

@@ -83,14 +83,13 @@ func (t *turns) hurry() {
 }
 
 // changed lets a look follow a change of the slots. Several changes have one.
-func (t *turns) changed(look func()) {
+func (t *turns) changed(now time.Time, look func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.calm == 0 {
 		look()
 		return
 	}
-	now := time.Now()
 	at := now.Add(t.calm)
 	if t.lookAt.After(now) && !at.Before(t.lookAt) {
 		return

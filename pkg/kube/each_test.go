@@ -128,7 +128,7 @@ func TestNodeAllocatesLittle(t *testing.T) {
 			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}}
 		for range images {
 			n.Status.Images = append(n.Status.Images, corev1.ContainerImage{Names: []string{"registry.example.com/a:v1"}, SizeBytes: 1 << 20})
-			n.ManagedFields = append(n.ManagedFields, metav1.ManagedFieldsEntry{Manager: "m", FieldsV1: &metav1.FieldsV1{Raw: []byte("{}")}})
+			n.ManagedFields = append(n.ManagedFields, metav1.ManagedFieldsEntry{Manager: "m", Operation: metav1.ManagedFieldsOperationApply})
 		}
 		raw, err := n.Marshal()
 		if err != nil {
