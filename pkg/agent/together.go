@@ -19,7 +19,7 @@ const (
 	tellMost   = 2 * time.Minute
 	// countWithin is within how long a node that begins to wait counts them; countAgain is when a count that failed is tried again.
 	countWithin = time.Minute
-	countAgain  = 5 * time.Minute
+	countAgain  = time.Minute
 	// crowd is how many nodes are taken to be after a slot, at least, where nobody has counted those: they try for it within four seconds.
 	crowd = 800
 )

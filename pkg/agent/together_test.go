@@ -57,9 +57,9 @@ func TestManyTellOneByOne(t *testing.T) {
 					return n
 				}
 				all[0].Until("all are paused", time.Minute, func() bool { return told(plan.Paused) == len(all) })
-				all[0].Pass(6 * time.Minute)
-				if n, failed := int(asked.Load()), c.nodes == 0; n != len(all) && !failed || n < len(all) || n > 2*len(all) {
-					t.Errorf("%d nodes counted %d times within six minutes", len(all), n)
+				all[0].Pass(3 * time.Minute)
+				if n, failed := int(asked.Load()), c.nodes == 0; n != len(all) && !failed || n < len(all) || n > 4*len(all) {
+					t.Errorf("%d nodes counted %d times within three minutes", len(all), n)
 				}
 				resume(all[0])
 				all[0].Pass(c.soon / 3)

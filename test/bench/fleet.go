@@ -66,7 +66,7 @@ type fleetWork struct {
 
 // startup is how long it takes, at most, until all agents wait for the window.
 func (f *fleetWork) startup() time.Duration {
-	return 2*f.plan.quiet + 90*time.Second + time.Duration(f.plan.nodes)*80*time.Millisecond
+	return 2*f.plan.quiet + 2*time.Minute + time.Duration(f.plan.nodes)*80*time.Millisecond
 }
 
 // idle starts the agents and looks what those send that have nothing to do.
@@ -152,11 +152,8 @@ func (f *fleetWork) closed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Within a minute each counts the Nodes.
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(time.Until(f.asked.Add(time.Minute + 5*time.Second))):
+	if err := until(ctx, 5*time.Minute, "all nodes have counted the Nodes", f.counted); err != nil {
+		return err
 	}
 	if err := f.settle(ctx); err != nil {
 		return err
@@ -167,6 +164,19 @@ func (f *fleetWork) closed(ctx context.Context) error {
 	f.scale.WaitRenewals += watches
 	f.scale.WaitSeconds += f.plan.quiet.Seconds()
 	return err
+}
+
+// counted is whether each node has counted the Nodes since it was asked for a reboot: it does so within a minute, or later if it was refused.
+func (f *fleetWork) counted() (bool, error) {
+	time.Sleep(time.Second)
+	all, err := f.audit.read()
+	nodes := map[string]bool{}
+	for _, r := range since(all, f.asked) {
+		if r.verb == "list" && r.resource == "nodes" && r.code == 200 {
+			nodes[r.node] = true
+		}
+	}
+	return len(nodes) >= len(f.all), err
 }
 
 // open waits for the window, and for the first cordon.
