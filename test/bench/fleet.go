@@ -38,11 +38,7 @@ func fleetRun(ctx context.Context, w *world, p fleetPlan) (page.Scale, error) {
 	if err != nil {
 		return s, err
 	}
-	defer func() {
-		for _, m := range f.all {
-			m.halt()
-		}
-	}()
+	defer haltAll(f.all)
 	steps := []func(context.Context) error{f.idle, f.closed, func(ctx context.Context) error { return f.open(ctx, opens) }, f.roll, f.waiting}
 	if p.restart {
 		steps = append(steps, f.restart)

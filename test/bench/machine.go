@@ -139,6 +139,15 @@ func (m *machine) halt() {
 	}
 }
 
+// haltAll halts all at once: each takes its time to say goodbye, if there is no API server.
+func haltAll(all []*machine) {
+	var wg sync.WaitGroup
+	for _, m := range all {
+		wg.Go(m.halt)
+	}
+	wg.Wait()
+}
+
 // reboot is what a machine does: everything on it ends, its Node falls silent, and it comes back with another boot ID and
 // without the sentinel, which was in memory.
 func (m *machine) reboot(ctx context.Context) error {

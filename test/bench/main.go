@@ -142,6 +142,15 @@ func manyWatches() func() {
 	return func() { _ = os.WriteFile(file, old, 0) }
 }
 
+// openFiles is how many files this process may open.
+func openFiles() int {
+	var l syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil {
+		return 0
+	}
+	return int(min(l.Cur, 1<<30)) //nolint:gosec // it fits
+}
+
 func machineOf() string {
 	model := "unknown processor"
 	text, _ := os.ReadFile("/proc/cpuinfo") // then it stays unknown

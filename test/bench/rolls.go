@@ -53,11 +53,7 @@ func (b *bench) roll(ctx context.Context, p rollPlan) (rolled, error) {
 	if err != nil {
 		return rolled{}, err
 	}
-	defer func() {
-		for _, m := range all {
-			m.halt()
-		}
-	}()
+	defer haltAll(all)
 	// All wait for a pause to end, so that the roll begins when everyone is there.
 	if _, err := w.kubectl(ctx, "create", "configmap", "-n", namespace, "rebootd-control", "--from-literal=paused=true"); err != nil {
 		return rolled{}, err
