@@ -49,7 +49,7 @@ func (b *bench) parts() []part {
 		{"fleet-100", false, fleet(100)},
 		{"fleet-1000", false, fleet(1000)},
 		{"fleet-5000", true, fleet(5000)},
-		{"roll-1000-5%", true, long("roll-1000-5%", rollPlan{nodes: 1000, down: time.Minute, vary: 0.02, concurrency: "5%", slots: 50})},
+		{"roll-1000-5%", true, long("roll-1000-5%", rollPlan{nodes: 1000, down: time.Minute, vary: 0.1, concurrency: "5%", slots: 50})},
 		{"roll-1000", true, long("roll-1000", rollPlan{nodes: 1000, down: 200 * time.Millisecond, concurrency: "1", slots: 1, judged: time.Minute})},
 	}
 }
