@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -69,9 +70,14 @@ func TestCalm(t *testing.T) {
 func TestBriskAmongCalm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var turns turns
+		var mu sync.Mutex
 		var looked []time.Duration
 		begin := time.Now()
-		look := func() { looked = append(looked, time.Since(begin)) }
+		look := func() {
+			mu.Lock()
+			defer mu.Unlock()
+			looked = append(looked, time.Since(begin))
+		}
 		free := func(next string) {
 			turns.gone(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "rebootd-g-0",
 				Annotations: map[string]string{lock.NextAnnotation: next, lock.WaitingAnnotation: "1000"}}}, "me", time.Now())
@@ -83,9 +89,11 @@ func TestBriskAmongCalm(t *testing.T) {
 		free("")
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
+		mu.Lock()
 		if len(looked) != 1 || looked[0] != time.Second {
 			t.Errorf("looked after %v, want once, after a second", looked)
 		}
+		mu.Unlock()
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 	})
