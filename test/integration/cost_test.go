@@ -13,7 +13,7 @@ import (
 const (
 	// costOfReboot is how many requests the node that reboots sends from its take to its end, those of the drain of an empty node and the start of
 	// its agent among them, and costOfAsking how many more each time that all gates are asked once more.
-	costOfReboot, costOfAsking = 43, 5
+	costOfReboot, costOfAsking = 44, 5
 	// costOfWaiting is how many watches a waiting node renews meanwhile, at most. It sends nothing else but, once, a count of the Nodes.
 	costOfWaiting = 2
 )
@@ -64,7 +64,7 @@ func TestCostOfWaiting(t *testing.T) {
 	all := f.machines(t, 3)
 	gates := make([]*gateway, len(all))
 	for _, m := range all {
-		m.downFor = 6 * time.Second
+		m.downFor = 12 * time.Second
 	}
 	for i, m := range all {
 		gates[i] = f.gateway(t, nil)
@@ -82,12 +82,17 @@ func TestCostOfWaiting(t *testing.T) {
 		}
 		return out == 1 && waiting == 2
 	})
-	time.Sleep(time.Second) // Events follow what the Node says
 	before := make([]int, len(all))
-	for i := range all {
-		before[i] = len(gates[i].passed())
-	}
-	time.Sleep(3 * time.Second)
+	until(t, "nothing more follows from that", func() bool { // Events follow what the Node says
+		quiet := true
+		for i := range all {
+			n := len(gates[i].passed())
+			quiet, before[i] = quiet && n == before[i], n
+		}
+		time.Sleep(time.Second)
+		return quiet
+	})
+	time.Sleep(2 * time.Second)
 	for i, m := range all {
 		sent := gates[i].passed()[before[i]:]
 		asks := slices.DeleteFunc(slices.Clone(sent), func(c call) bool { return c.verb == "watch" })
