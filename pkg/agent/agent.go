@@ -265,10 +265,7 @@ func (a *Agent) Ready() error {
 
 // sleep waits for something to change, but no longer than d; zero is as long as it is allowed.
 func (a *Agent) sleep(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		d = a.Period
-	}
-	d = min(d, longestSleep)
+	d = a.sooner(d, longestSleep)
 	if every := a.LockTTL.Every(); every > 0 {
 		d = min(d, every-a.upTo(every/4)) // slots that were taken together are renewed apart
 	}

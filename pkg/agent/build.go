@@ -148,7 +148,7 @@ func drainerOf(c config.Config, client *kube.Client, pods gate.Pods, metrics *te
 	return drain.New(DrainClient(client), drain.Options{
 		NodeName: c.NodeName, GracePeriodSeconds: c.DrainGracePeriod, PodSelector: c.DrainPodSelector, LastSelector: c.DrainLastSelector,
 		SkipWaitForDeleteSeconds: c.SkipWaitForDeleteTimeout, Hold: pods.Why, Answered: metrics.Evicted,
-		Later: func(most time.Duration) time.Duration { return mathrand.N(max(most, 1)) },
+		Chance: mathrand.Float64,
 	}, log)
 }
 

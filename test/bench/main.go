@@ -1,6 +1,6 @@
 // Command bench measures what rebootd costs and how fast it is: the real agents against a real API server, with simulated nodes.
 //
-//	go run ./test/bench                           the table, half an hour
+//	go run ./test/bench                           the table, three quarters of an hour
 //	go run ./test/bench -full                     with 5,000 waiting nodes and rolls of 1,000, some hours
 //	go run ./test/bench -parts drain,fleet-100    some of it
 //

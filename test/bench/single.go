@@ -32,7 +32,7 @@ func (b *bench) single(ctx context.Context) error {
 		return err
 	}
 	defer b.end(w)
-	if err := b.image(ctx); err != nil {
+	if err := b.image(ctx, w); err != nil {
 		return err
 	}
 	all, err := w.machines(ctx, 5, 2*time.Second)
@@ -49,7 +49,7 @@ func (b *bench) single(ctx context.Context) error {
 }
 
 // image measures what a node has to pull.
-func (b *bench) image(ctx context.Context) error {
+func (b *bench) image(ctx context.Context, w *world) error {
 	tar := filepath.Join(b.dir, "image.tar")
 	if _, _, err := image.Build(ctx, image.Options{Output: tar, Version: "bench"}); err != nil {
 		return err
@@ -60,7 +60,7 @@ func (b *bench) image(ctx context.Context) error {
 	}
 	b.row(page.Row{ID: "image", What: "image, compressed", Target: "≤ 15 MB", Count: true,
 		Measured: fmt.Sprintf("%.1f MB", float64(info.Size())/1e6), Met: info.Size() <= mostImage})
-	binary, err := build(ctx, b.dir)
+	binary, err := build(ctx, w.dir)
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func (b *bench) take(ctx context.Context) error {
 	most, anon := peak()
 	b.row(page.Row{ID: "take-bytes", What: fmt.Sprintf("what a take reads with %d Nodes of %.0f kB, --max-unavailable set: bytes on the wire", others, float64(size)/1000), Target: page.NoTarget,
 		Measured: fmt.Sprintf("%.1f MB in %.1f s from sentinel to cordon", float64(read)/1e6, took.Seconds()), Met: true})
-	b.memory("take", "anonymous memory at most, in that take", idle, most, anon)
+	b.memory("take", "RSS at most, in that take", idle, most, anon)
 	if err := b.lists(w, begin); err != nil {
 		return err
 	}
@@ -128,14 +128,14 @@ func (b *bench) names(ctx context.Context, m *machine, before *process, net *wir
 	most, anon := peak()
 	b.row(page.Row{ID: "names-bytes", What: fmt.Sprintf("what the node reads that hands its slot on, with %d Nodes that wait: bytes on the wire", others), Target: page.NoTarget,
 		Measured: fmt.Sprintf("%.1f MB", float64(read)/1e6), Met: true, Note: "The metadata of those that wait."})
-	b.memory("names", "anonymous memory at most, in that handover", idle, most, anon)
+	b.memory("names", "RSS at most, in that handover", idle, most, anon)
 	return nil
 }
 
 // memory says how much an agent had at most, and how much before.
 func (b *bench) memory(id, what string, before, rss, anon int) {
-	b.row(page.Row{ID: id + "-memory", What: what, Target: "≤ 20 MiB", Count: true, Measured: mib(anon), Met: anon <= mostRSS,
-		Note: fmt.Sprintf("RSS: %s at most, %s before. What isn't anonymous are pages of the binary that have been touched, which the kernel takes back when it wants them.", mib(rss), mib(before))})
+	b.row(page.Row{ID: id + "-memory", What: what, Target: "≤ 20 MiB", Count: true, Measured: fmt.Sprintf("%s (%s before)", mib(rss), mib(before)), Met: rss <= mostRSS,
+		Note: fmt.Sprintf("Anonymous: %s at most. The rest are pages of the binary that have been touched, which the kernel takes back when it wants them.", mib(anon))})
 }
 
 // waits makes a Node one that waits for nothing but a slot.

@@ -74,9 +74,9 @@ type Options struct {
 	RetryAfter time.Duration
 	// Answered, if not nil, is called with what became of each eviction: evicted, gone, blocked, forbidden, terminating or error.
 	Answered func(result string)
-	// Later, if not nil, is a part of a time, by chance: so much later, up to a quarter, an eviction is tried again than RetryAfter says, so that nodes
-	// that drain at the same time don't ask in step.
-	Later func(most time.Duration) time.Duration
+	// Chance, if not nil, is a random number from 0 up to 1: by this part of a quarter, an eviction is tried again later than RetryAfter says, so that
+	// nodes that drain at the same time don't ask in step.
+	Chance func() float64
 	// Parallel is how many evictions may be under way at once; 0 means 20.
 	Parallel int
 }
@@ -131,8 +131,8 @@ func New(client Client, o Options, log logrus.FieldLogger) *Drainer {
 	if o.Answered == nil {
 		o.Answered = func(string) {}
 	}
-	if o.Later == nil {
-		o.Later = func(time.Duration) time.Duration { return 0 }
+	if o.Chance == nil {
+		o.Chance = func() float64 { return 0 }
 	}
 	return &Drainer{client: client, opts: o, log: log.WithField("node", o.NodeName)}
 }

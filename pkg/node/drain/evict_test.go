@@ -88,8 +88,8 @@ func TestRetriesAreLaterByChance(t *testing.T) {
 		s.refuse = func(*corev1.Pod, int) *http.Response { return blockedBy("web-pdb") }
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		most := func(d time.Duration) time.Duration { return d }
-		if err := s.drainer(Options{GracePeriodSeconds: -1, Later: most}).Drain(ctx, Evict, nil); !errors.Is(err, context.DeadlineExceeded) {
+		most := func() float64 { return 1 }
+		if err := s.drainer(Options{GracePeriodSeconds: -1, Chance: most}).Drain(ctx, Evict, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatal(err)
 		}
 		if got := s.tried(web); !slices.Equal(got, []int{0, 6, 12, 18}) {
