@@ -267,7 +267,7 @@ func (a *Agent) Ready() error {
 func (a *Agent) sleep(ctx context.Context, d time.Duration) {
 	d = a.sooner(d, longestSleep)
 	if every := a.LockTTL.Every(); every > 0 {
-		d = min(d, every-a.upTo(every/4)) // slots that were taken together are renewed apart
+		d = min(d, every-every/4+a.upTo(every/4)) // slots that were taken together are renewed apart
 	}
 	if soon := a.silence.soon(a.Now()); soon > 0 {
 		d = min(d, soon)

@@ -12,6 +12,7 @@ import (
 	"github.com/rebootd/rebootd/pkg/agent"
 	"github.com/rebootd/rebootd/pkg/fleet"
 	"github.com/rebootd/rebootd/pkg/node/drain"
+	"github.com/rebootd/rebootd/pkg/plan"
 	"github.com/rebootd/rebootd/test/fleet/sim"
 )
 
@@ -119,6 +120,12 @@ func forgetsHonoured(b *box, p *sim.Process, parts *agent.Parts) {
 }
 
 // waitsForEver: by its clock of chance it is never the turn of one that wasn't named.
-func waitsForEver(_ *box, _ *sim.Process, parts *agent.Parts) {
-	parts.Chance = func() float64 { return 10000 }
+func waitsForEver(b *box, _ *sim.Process, parts *agent.Parts) {
+	actual := parts.Chance
+	parts.Chance = func() float64 {
+		if b.Record().Reason == plan.WaitingForSlot {
+			return 10000
+		}
+		return actual()
+	}
 }
