@@ -29,7 +29,7 @@ func TestCalm(t *testing.T) {
 			name  string
 			do    func()
 			soon  int // looks after three changes at once
-			later int // and after five seconds
+			later int // and after nine seconds
 		}{
 			{"at first", func() {}, 3, 0},
 			{"nobody has said that anyone else waits", func() { turns.rest(plan.Record{}, "me", time.Now(), whole) }, 3, 0},
@@ -57,7 +57,7 @@ func TestCalm(t *testing.T) {
 				turns.changed(time.Now(), look)
 			}
 			soon := int(looked.Load())
-			time.Sleep(5 * time.Second)
+			time.Sleep(9 * time.Second)
 			synctest.Wait()
 			if later := int(looked.Load()) - soon; soon != step.soon || later != step.later {
 				t.Errorf("%s: %d looks at once, and %d later; want %d and %d", step.name, soon, later, step.soon, step.later)
@@ -94,7 +94,7 @@ func TestBriskAmongCalm(t *testing.T) {
 			t.Errorf("looked after %v, want once, after a second", looked)
 		}
 		mu.Unlock()
-		time.Sleep(5 * time.Second)
+		time.Sleep(9 * time.Second)
 		synctest.Wait()
 	})
 }

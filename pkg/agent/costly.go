@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -67,11 +68,16 @@ func (a *Agent) costlyFor(said []plan.Verdict) time.Duration {
 func (a *Agent) askCluster(ctx context.Context, n *corev1.Node, o plan.Observation) []plan.Verdict {
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
-	verdicts := []plan.Verdict{a.askOthers(ctx, n, o)}
-	if fleet.ControlPlane(n.Labels) {
-		verdicts = append(verdicts, a.askControlPlane(ctx, n, o.Record))
-	}
-	verdicts = append(verdicts, a.askDaemons(ctx, o.Record)...)
+	verdicts := together(
+		func() []plan.Verdict {
+			said := []plan.Verdict{a.askOthers(ctx, n, o)}
+			if fleet.ControlPlane(n.Labels) {
+				said = append(said, a.askControlPlane(ctx, n, o.Record))
+			}
+			return said
+		},
+		func() []plan.Verdict { return a.askDaemons(ctx, o.Record) },
+	)
 	for i := range verdicts {
 		verdicts[i].Costly = true
 	}
@@ -90,15 +96,40 @@ func (a *Agent) asking(o plan.Observation) asking {
 	}
 }
 
-// askCheap asks the gates that every node asks that waits. What changes often on its own node comes last.
+// askCheap asks the gates that every node asks that waits. What is read consistently is read at the same time: the API server answers that as late as
+// its own copy of these objects is known to be current, which takes it up to a tenth of a second for each.
 func (a *Agent) askCheap(ctx context.Context, n *corev1.Node, how asking) []plan.Verdict {
 	reads, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
-	verdicts := slices.Concat(a.circuit.ask(reads, how), a.pause.ask(reads, how), a.kured.ask(reads, how))
+	watched := []func() []plan.Verdict{
+		func() []plan.Verdict { return a.circuit.ask(reads, how) },
+		func() []plan.Verdict { return a.pause.ask(reads, how) },
+		func() []plan.Verdict { return a.kured.ask(reads, how) },
+		func() []plan.Verdict { return a.pods.ask(reads, how) },
+	}
+	var verdicts []plan.Verdict
+	if how == byWatch {
+		for _, ask := range watched {
+			verdicts = append(verdicts, ask()...)
+		}
+	} else {
+		verdicts = together(watched...)
+	}
 	for _, g := range a.Gates {
 		verdicts = append(verdicts, g.Ask(reads, n))
 	}
-	return append(verdicts, a.pods.ask(reads, how)...)
+	return verdicts
+}
+
+// together asks at the same time, and returns the answers in this order.
+func together(asks ...func() []plan.Verdict) []plan.Verdict {
+	said := make([][]plan.Verdict, len(asks))
+	var wg sync.WaitGroup
+	for i, ask := range asks {
+		wg.Go(func() { said[i] = ask() })
+	}
+	wg.Wait()
+	return slices.Concat(said...)
 }
 
 // outdated reports whether the step disrupts something on answers that are not fresh, and if so, how soon to look again. They

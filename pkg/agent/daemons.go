@@ -26,14 +26,23 @@ func (a *Agent) askDaemons(ctx context.Context, r plan.Record) []plan.Verdict {
 	return []plan.Verdict{v}
 }
 
-// observeDaemons adds what is known of the DaemonSets; their pods are watched only after a reboot, until they are ready again. errNotYet: look again when the mirror has been filled.
-func (a *Agent) observeDaemons(ctx context.Context, o *plan.Observation) error {
-	if a.Daemons == nil || o.Record.Phase != plan.Recovering {
+// watchDaemons watches the pods of the DaemonSets, only after a reboot, until they are ready again. It begins before the reboot is written down: that
+// is written while they are read.
+func (a *Agent) watchDaemons(ctx context.Context, o plan.Observation) {
+	back := o.Record.Phase == plan.Recovering || o.Record.Phase == plan.Rebooting && o.BootID != "" && o.BootID != o.Record.BootID
+	if a.Daemons == nil || !back {
 		a.daemons.Stop()
+		return
+	}
+	a.daemons.Start(ctx, a.Wake, func() *mirror.Mirror[*corev1.Pod] { return mirror.New("pods", a.Daemons.Source(), &corev1.Pod{}, nil) })
+}
+
+// observeDaemons adds what is known of the DaemonSets. errNotYet: look again when the mirror has been filled.
+func (a *Agent) observeDaemons(o *plan.Observation) error {
+	if a.Daemons == nil || o.Record.Phase != plan.Recovering {
 		o.Daemons = a.memory.daemons
 		return nil
 	}
-	a.daemons.Start(ctx, a.Wake, func() *mirror.Mirror[*corev1.Pod] { return mirror.New("pods", a.Daemons.Source(), &corev1.Pod{}, nil) })
 	pods, err := a.daemons.Items()
 	switch {
 	case errors.Is(err, mirror.ErrNotSynced):

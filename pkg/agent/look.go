@@ -167,6 +167,7 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 		return o, nil
 	}
 	notYet := a.watchGates(ctx, o)
+	a.watchDaemons(ctx, o)
 	var err error
 	if o.Slot, err = a.observeSlot(ctx, n, o); err == nil {
 		err = notYet
@@ -182,7 +183,7 @@ func (a *Agent) observe(ctx context.Context, n *corev1.Node) (plan.Observation, 
 		a.why.Store(err.Error())
 		return o, err
 	}
-	if err := a.observeDaemons(ctx, &o); err != nil {
+	if err := a.observeDaemons(&o); err != nil {
 		return o, err
 	}
 	o.HealthySince = a.healthySince(o)

@@ -148,7 +148,7 @@ func (a *Agent) withoutSlot(ctx context.Context, n *corev1.Node, r plan.Record, 
 		s.turns.notBefore = time.Time{}
 	}
 	s.turns.free = s.turns.of(s.group, held, known, a.Now())
-	if r.Phase == plan.Required {
+	if !r.Out() {
 		s.turns.rest(r, n.Name, a.Now(), a.Chance)
 	}
 	if why := orphaned(s.group, held); why != "" {

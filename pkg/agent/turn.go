@@ -46,16 +46,17 @@ type turns struct {
 }
 
 const (
-	// calmEach is within how long a node that waits looks at a change of the slots that concerns others, for each that waits: all see every
-	// change, and for most of them it is nothing. At the most it is less than reserve, so that none is late where the one that was named doesn't come.
-	calmEach = 4 * time.Millisecond
-	calmMost = 4 * time.Second
-	// briskPart is the part of that for a slot that was freed for nobody, which anyone may have.
-	briskPart = 4
+	// calmEach is within how long a node that waits looks at a change of the slots that concerns others, for each that waits, and not before half of
+	// that: all see every change, and for most of them it is nothing. At the most, half of it is less than what is reserved for the node that was
+	// named, so that enough of the others have looked when that one doesn't come.
+	calmEach = 8 * time.Millisecond
+	calmMost = 8 * time.Second
+	// briskPart is the part of that for a slot that was freed for nobody, which anyone may have, as soon as they like.
+	briskPart = 8
 )
 
-// rest lets a node that only waits take its time with what doesn't concern it: a part, by chance, of what so many need. The part stays
-// what it is. A node that a slot is kept for doesn't rest.
+// rest lets a node that only waits, or looks whether a late take of its own comes, take its time with what doesn't concern it: a part, by chance, of
+// what so many need. The part stays what it is. A node that a slot is kept for doesn't rest.
 func (t *turns) rest(r plan.Record, me string, now time.Time, chance func() float64) {
 	if t.part == 0 {
 		t.part = chance()
@@ -71,8 +72,9 @@ func (t *turns) rest(r plan.Record, me string, now time.Time, chance func() floa
 	if ofAll(r.Reason) {
 		waiting = max(waiting, crowd)
 	}
-	t.calm = time.Duration(t.part * float64(min(time.Duration(waiting)*calmEach, calmMost)))
-	t.brisk = t.calm / briskPart
+	most := min(time.Duration(waiting)*calmEach, calmMost)
+	t.calm = time.Duration((1 + t.part) / 2 * float64(most))
+	t.brisk = time.Duration(t.part * float64(most/briskPart))
 }
 
 // hurry is the end of that.

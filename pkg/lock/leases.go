@@ -76,6 +76,8 @@ type Group struct {
 	given map[types.UID]bool
 	// last are the slots that were held when that was last read consistently.
 	last []Slot
+	// known are the slots as FromLeases has read them, and some that are gone.
+	known map[types.UID]*Slot
 }
 
 // Last are the slots that the last consistent read showed; right after a take it is one that came after the take.
@@ -86,13 +88,27 @@ func (g *Group) Source() mirror.Source {
 	return mirror.Select(g.Leases, mirror.Selectors{Labels: g.watched()}, g.explain)
 }
 
-// FromLeases reads the slots that these Leases stand for. A Lease that only looks like one is passed over.
+// FromLeases reads the slots that these Leases stand for. A Lease that only looks like one is passed over. Most are as they were the
+// last time, and aren't read again.
 func (g *Group) FromLeases(leases []*coordinationv1.Lease) []Slot {
-	var held []Slot
+	if len(g.known) > 2*len(leases) {
+		g.known = nil
+	}
+	if g.known == nil {
+		g.known = make(map[types.UID]*Slot, len(leases))
+	}
+	held := make([]Slot, 0, len(leases))
 	for _, l := range leases {
-		if s, ok := g.slot(l); ok {
-			held = append(held, s)
+		known := g.known[l.UID]
+		if known == nil || known.Version != l.ResourceVersion {
+			s, ok := g.slot(l)
+			if !ok {
+				continue
+			}
+			known = &s
+			g.known[l.UID] = known
 		}
+		held = append(held, *known)
 	}
 	return held
 }

@@ -64,7 +64,7 @@ func (s *Sightings) Silent(held []Slot, ttl TTL, now time.Time) []Slot {
 	if ttl == 0 {
 		return nil
 	}
-	seen := map[types.UID]sighting{}
+	seen := make(map[types.UID]sighting, len(held))
 	var silent []Slot
 	for _, slot := range held {
 		was, ok := s.seen[slot.UID]
@@ -85,9 +85,18 @@ const heeded = TTL(10 * time.Second)
 
 // Heeded are the held slots, without the names that have stood on them for too long, as far as this process saw.
 func (s *Sightings) Heeded(held []Slot, now time.Time) []Slot {
+	var naming []Slot
+	for _, slot := range held {
+		if slot.Next != "" {
+			naming = append(naming, slot)
+		}
+	}
 	old := map[types.UID]bool{}
-	for _, slot := range s.Silent(held, heeded, now) {
+	for _, slot := range s.Silent(naming, heeded, now) {
 		old[slot.UID] = true
+	}
+	if len(old) == 0 {
+		return held
 	}
 	fresh := slices.Clone(held)
 	for i := range fresh {
