@@ -168,3 +168,17 @@ func whatRefused(all []request) map[string]int {
 	}
 	return n
 }
+
+// complete is an error if the API server has dropped what it should have noted: then every count is too low.
+func (w *world) complete(ctx context.Context) error {
+	text, err := w.client.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasPrefix(name, "apiserver_audit_error_total") && value != "0" {
+			return fmt.Errorf("the audit log isn't complete, so no count is right: %s", strings.TrimSpace(line))
+		}
+	}
+	return nil
+}

@@ -59,6 +59,8 @@ func (b *bench) fleet(ctx context.Context, nodes int) error {
 	grace, quiet := 40*time.Second, time.Minute
 	if nodes > 100 {
 		grace = 5 * time.Minute // else late heartbeats make nodes NotReady
+	}
+	if nodes > 1000 {
 		quiet = 20 * time.Second
 	}
 	w, err := b.world(ctx, grace)

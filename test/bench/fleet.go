@@ -44,7 +44,7 @@ func fleetRun(ctx context.Context, w *world, p fleetPlan) (page.Scale, error) {
 		steps = append(steps, f.restart)
 	}
 	for _, step := range steps {
-		if err := step(ctx); err != nil {
+		if err := errors.Join(step(ctx), w.complete(ctx)); err != nil {
 			return s, err
 		}
 	}
@@ -58,6 +58,7 @@ type fleetWork struct {
 	all    []*machine
 	asked  time.Time
 	opened time.Time
+	own    int // watches of their own Nodes that agents renewed in the last quiet time
 }
 
 // startup is how long it takes, at most, until all agents wait for the window.
@@ -106,7 +107,7 @@ func (f *fleetWork) settle(ctx context.Context) error {
 }
 
 // during counts the requests in some time, but for the agents' watches of their Nodes; and how many watches of other things were renewed, which the
-// client does every five to ten minutes.
+// client does every one to two hours.
 func (f *fleetWork) during(ctx context.Context, d time.Duration) (requests, renewals int, err error) {
 	from := time.Now()
 	select {
@@ -117,9 +118,13 @@ func (f *fleetWork) during(ctx context.Context, d time.Duration) (requests, rene
 	time.Sleep(time.Second) // the log is written in batches
 	all, err := f.audit.read()
 	some := map[string]int{}
+	f.own = 0
 	for _, r := range between(all, from, from.Add(d)) {
 		switch {
-		case r.ownWatch() || r.node == "":
+		case r.node == "":
+			continue
+		case r.ownWatch():
+			f.own++
 			continue
 		case r.verb == "watch":
 			renewals++
@@ -258,9 +263,12 @@ func (f *fleetWork) cost(all []request, trips []trip, end time.Time) {
 		}
 	}
 	kind := map[string]int{}
-	mine, others, writes, inAll := 0, 0, 0, 0
+	mine, whole, others, writes, inAll := 0, 0, 0, 0, 0
 	for _, r := range since(all, f.asked) {
 		t, rebooted := own[r.node]
+		if rebooted && !r.came.After(t.end.Add(2*time.Second)) {
+			whole++
+		}
 		switch {
 		case r.node == "" || r.came.After(end):
 		case rebooted && !r.came.Before(t.freed.Add(-100*time.Millisecond)):
@@ -283,7 +291,7 @@ func (f *fleetWork) cost(all []request, trips []trip, end time.Time) {
 	n := float64(len(own))
 	waiting := float64(len(f.all) - len(turned))
 	f.scale.Reboots = len(own)
-	f.scale.PerReboot = round(float64(mine) / n)
+	f.scale.PerReboot, f.scale.Whole = round(float64(mine)/n), round(float64(whole)/n)
 	f.scale.Kinds = map[string]float64{}
 	for k, v := range kind {
 		f.scale.Kinds[k] = round(float64(v) / n)
@@ -326,32 +334,6 @@ func (f *fleetWork) waiting(ctx context.Context) error {
 	f.scale.WaitRequests += n
 	f.scale.WaitRenewals += watches
 	f.scale.WaitSeconds += f.plan.quiet.Seconds()
-	return err
-}
-
-// restart kills the API server and starts it again while all wait.
-func (f *fleetWork) restart(ctx context.Context) error {
-	for _, m := range f.all {
-		m.slow(10 * time.Minute)
-	}
-	f.say("the API server is killed, and started again")
-	f.StopAPIServer()
-	time.Sleep(5 * time.Second)
-	from := time.Now()
-	if err := f.StartAPIServer(ctx); err != nil {
-		return err
-	}
-	time.Sleep(time.Minute + 2*time.Second)
-	all, err := f.audit.read()
-	after := between(all, from, from.Add(time.Minute))
-	n := 0
-	for _, r := range after {
-		if r.node != "" {
-			n++
-		}
-	}
-	f.scale.Restart, f.scale.RestartRefused = round(float64(n)/float64(len(f.all))), refused(after)
-	f.say("in the minute after that: %.1f requests from each agent, %d refused: %v", f.scale.Restart, f.scale.RestartRefused, kinds(after))
 	return err
 }
 

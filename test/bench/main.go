@@ -49,6 +49,7 @@ func (b *bench) parts() []part {
 		{"fleet-100", false, fleet(100)},
 		{"fleet-1000", false, fleet(1000)},
 		{"fleet-5000", true, fleet(5000)},
+		{"hour", true, b.hour},
 		{"roll-1000-5%", true, long("roll-1000-5%", rollPlan{nodes: 1000, down: 2 * time.Minute, vary: 0.02, concurrency: "5%", slots: 50})},
 		{"roll-1000", true, long("roll-1000", rollPlan{nodes: 1000, down: 200 * time.Millisecond, concurrency: "1", slots: 1, judged: time.Minute})},
 	}
@@ -173,20 +174,17 @@ func load() string {
 // versions are those of what is measured. Where more than what was measured, and the documentation of that, differs from the commit, it is dirty.
 func versions(ctx context.Context) map[string]string {
 	v := map[string]string{"go": runtime.Version()}
-	say := func(name string, args ...string) string {
+	say := func(name string, args ...string) (string, bool) {
 		out, err := exec.CommandContext(ctx, name, args...).Output()
-		if err != nil {
-			return ""
-		}
-		return strings.TrimSpace(string(out))
+		return strings.TrimSpace(string(out)), err == nil
 	}
-	if at := say("git", "describe", "--tags", "--always"); at != "" {
-		if say("git", "status", "--porcelain", "--", ":/", ":!/test/bench/results.json", ":!/docs") != "" {
+	if at, ok := say("git", "describe", "--tags", "--always"); ok {
+		if other, ok := say("git", "status", "--porcelain", "--", ":/", ":!/test/bench/results.json", ":!/docs"); !ok || other != "" {
 			at += "-dirty"
 		}
 		v["rebootd"] = at
 	}
-	if kube := say("go", "list", "-C", "test/cluster/kube", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"); kube != "" {
+	if kube, ok := say("go", "list", "-C", "test/cluster/kube", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"); ok {
 		v["kubernetes"] = kube
 	}
 	return v

@@ -110,9 +110,25 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()         // it was killed
 }
 
+// probed lets some time pass in which a kubelet asks agents how they are, as the DaemonSet has it.
+func probed(all []*process, d time.Duration) {
+	const ready, alive = 10 * time.Second, 3 // one of so many
+	for i := range int(d / ready) {
+		time.Sleep(ready)
+		for _, p := range all {
+			p.get("readyz")
+			if i%alive == 0 {
+				p.get("healthz")
+			}
+		}
+	}
+}
+
 // scrape reads its metrics, as Prometheus does.
-func (p *process) scrape() {
-	if resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", p.port)); err == nil {
+func (p *process) scrape() { p.get("metrics") }
+
+func (p *process) get(path string) {
+	if resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/%s", p.port, path)); err == nil {
 		_, _ = io.Copy(io.Discard, resp.Body) // what isn't read costs it less
 		resp.Body.Close()
 	}

@@ -85,7 +85,7 @@ func (b *bench) idle(ctx context.Context, all []*machine) error {
 		agents[i] = p
 		ready = append(ready, p.ready)
 	}
-	time.Sleep(quiet)
+	probed(agents, quiet)
 	found := make([]page.Setting, len(envs))
 	for i, p := range agents {
 		found[i] = page.Setting{Made: b.results.Made(), Env: strings.Join(image.Env(), ", "), RSS: p.memory("VmRSS"), Anon: p.memory("RssAnon")}
@@ -94,7 +94,7 @@ func (b *bench) idle(ctx context.Context, all []*machine) error {
 		}
 	}
 	for range scrapes {
-		time.Sleep(30 * time.Second)
+		probed(agents, 30*time.Second)
 		for _, p := range agents {
 			p.scrape()
 		}
@@ -114,7 +114,7 @@ func (b *bench) idle(ctx context.Context, all []*machine) error {
 	b.row(page.Row{ID: "scraped", What: fmt.Sprintf("the same agent, after its metrics were read %d times in as many half minutes", scrapes), Target: page.NoTarget, Met: true,
 		Measured: fmt.Sprintf("RSS %s, anonymous %s", mib(s.ScrapedRSS), mib(s.ScrapedAnon))})
 	slices.Sort(ready)
-	b.row(page.Row{ID: "start", What: "start to ready", Target: "< 1 s", Measured: fmt.Sprintf("%d ms (median of %d)", ready[len(ready)/2].Milliseconds(), len(ready)),
+	b.row(page.Row{ID: "start", What: "start to ready", Target: "< 1 s", Measured: fmt.Sprintf("%d ms (median of %d)", ready[len(ready)/2].Milliseconds(), len(ready)), Note: "Of agents with the settings of the Go runtime below.",
 		Met: ready[len(ready)/2] < time.Second})
 	return nil
 }

@@ -49,7 +49,7 @@ func newWorld(ctx context.Context, log io.Writer, nodeGrace time.Duration) (*wor
 	w := &world{dir: dir, log: log, audit: &auditLog{path: audit}, cancel: cancel}
 	w.Cluster, err = lab.Start(ctx, lab.Options{
 		Tier: 2, Dir: filepath.Join(dir, "cluster"), NodeGrace: nodeGrace,
-		APIServerFlags: []string{"--audit-policy-file=" + policy, "--audit-log-path=" + audit, "--audit-log-mode=batch", "--audit-log-maxsize=100000"},
+		APIServerFlags: []string{"--audit-policy-file=" + policy, "--audit-log-path=" + audit, "--audit-log-mode=batch", "--audit-log-batch-buffer-size=1000000", "--audit-log-maxsize=100000"},
 	})
 	if err == nil {
 		err = w.prepare(ctx)

@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -48,11 +49,11 @@ func (r *Results) fleet(s Scale) {
 	of("handover", "handover: slot freed → next node cordoned", target, fmt.Sprintf("median %.0f ms, p99 %.0f ms of %d", s.HandoverMedian, s.HandoverP99, s.Handovers), met, false,
 		fmt.Sprintf("All agents, the API server and etcd share this machine's processors. %d of these slots were left to nobody by name.", s.Unnamed))
 	of("requests", "requests of the node that reboots, drain excluded", "< 40", fmt.Sprintf("%.1f", s.PerReboot-s.drain()), s.PerReboot-s.drain() < 40, true,
-		"The node has no pods. What a drain asks is left out: a list and a watch of the node's pods, and a list at the end.")
+		"The node has no pods. What a drain asks is left out: a list and a watch of the node's pods, and a list at the end."+s.whole())
 	of("waiter", "requests of a waiting node for each handover", "< 1", fmt.Sprintf("%.4f", s.PerWaiter), s.PerWaiter < 1, true, "")
 	of("idle", "requests of agents with nothing to do, beyond the watches of their Nodes", "0", fmt.Sprintf("%d of all in %.0f s", s.IdleRequests, s.IdleSeconds), s.IdleRequests == 0, true, "")
 	of("waiting", "requests of agents that wait for a window or another node's slot, while nothing changes", "0", fmt.Sprintf("%d of all in %.0f s", s.WaitRequests, s.WaitSeconds), s.WaitRequests == 0, true,
-		fmt.Sprintf("Besides, %d watches were renewed, as the client does with each every five to ten minutes.", s.WaitRenewals))
+		fmt.Sprintf("Besides, %d watches were renewed, %.3f per agent and minute: each of its five lasts one to two hours.", s.WaitRenewals, float64(s.WaitRenewals)/float64(s.Waiting)/s.WaitSeconds*60))
 	of("window", "a window opens: first node cordoned", "< 5 s", fmt.Sprintf("%.2f s", s.FirstCordon), s.FirstCordon < 5, false, "")
 	of("window-writes", "a window opens: writes of each waiting node", "≤ 2", fmt.Sprintf("%.1f (%.1f since its reboot was asked for)", s.Writes, s.WritesInAll), s.Writes <= 2, true, "One status patch carries record, label and condition; one Event.")
 	of("refused", "a window opens: requests that the API server answered with 429 or 5xx, to the end of the roll", "0", fmt.Sprint(s.Refused), s.Refused == 0, true, "")
@@ -60,8 +61,30 @@ func (r *Results) fleet(s Scale) {
 		"Its priority and fairness slows them down, for a Node has to say within a second what its sentinel asks for.")
 	if s.Restart > 0 {
 		of("restart", "API server restarted: requests of each waiting agent in the 60 s after", fmt.Sprintf("≤ %d", mostAfterRestart), fmt.Sprintf("%.1f", s.Restart), s.Restart <= mostAfterRestart, true,
-			fmt.Sprintf("They are the watches that begin anew, five for each agent. %.1f of them were refused for now by the API server's priority and fairness.", float64(s.RestartRefused)/float64(s.Waiting)))
+			fmt.Sprintf("%.1f of them were refused for now by the API server's priority and fairness, and sent again.%s", float64(s.RestartRefused)/float64(s.Waiting), s.restart()))
 	}
+}
+
+// whole tells of the reboot with all that came before it.
+func (s Scale) whole() string {
+	if s.Whole == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" From the sentinel on, with what the node sent while it waited for window and slot, and what was refused then, it is %.1f.", s.Whole-s.drain())
+}
+
+// restart tells what agents send when the API server is back.
+func (s Scale) restart() string {
+	var kinds []string
+	for _, k := range slices.Sorted(maps.Keys(s.RestartKinds)) {
+		if n := s.RestartKinds[k]; n >= 0.1 {
+			kinds = append(kinds, fmt.Sprintf("%s %.1f", k, n))
+		}
+	}
+	if len(kinds) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" In the busiest second %d came from all agents together. Of each: %s.", s.RestartPeak, strings.Join(kinds, ", "))
 }
 
 // drain is how many of the requests were the drain's: it lists, watches, and lists once more.

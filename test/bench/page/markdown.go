@@ -21,7 +21,9 @@ const how = `## How it is measured
   priority and fairness sees what it sees in a cluster, and the log says which agent a request is from. Rights are those of ` + "`manifests/base`" + `.
 - Times between what happens to Nodes and Leases are an observer's that watches them, independently of the agents. It is a process on the same machine.
 - In fleets the agents run in one process, each with connections of its own, whose garbage is collected less often than the image has it (GOGC=400); what is said of one agent's memory and start is of a process of its own, built as the image has it.
-- Ten seconds after its start, and once more a minute later, an agent gives back the heap and the pages of its program's file that it doesn't need any more; the idle agent's memory is looked at three minutes after its start. Nobody reads its metrics until then.
+- Ten seconds after its start, and once more a minute later, an agent gives back the heap and the pages of its program's file that it doesn't need any more; the idle agent's memory is looked at three minutes after its start. Until then it is asked as often whether it is ready and lives as a kubelet asks, and nobody reads its metrics.
+- etcd runs without fsync, so a write takes as long as the processors need for it; on a disk it takes some milliseconds more, several times in a handover.
+- A quiet time begins when nothing but watches has been sent for ten seconds. In a large fleet it is short; ` + "`BENCH=full make bench`" + ` looks at a small one for an hour.
 - An observer watches all Nodes and slots while they roll: more nodes out than may be, a node that goes down without a cordon or without a slot, one that is back in service in the boot of before or without being Ready, and a reboot command that runs twice each fail the benchmark.
 - A handover is counted from the deletion of a slot's Lease to the next cordon, whether or not somebody was named; the first reboot of a fleet lasts until all nodes have told that the window is open, for only those are named.
 - A reboot is simulated: the command leaves a file, the agent ends, the Node falls silent and comes back with another boot ID after the time that is named. Its pods start 0.4 s later.
@@ -79,7 +81,7 @@ func (r *Results) missing() []string {
 	for _, part := range []struct{ id, what string }{
 		{"rss", "one idle agent"}, {"drain-250", "drains"}, {"take-bytes", "what a take reads"}, {"roll-10", "a roll of 10 nodes"},
 		{"window-10", "a fleet of 10 waiting nodes"}, {"window-100", "a fleet of 100 waiting nodes"}, {"window-1000", "a fleet of 1,000 waiting nodes"},
-		{"window-5000", "a fleet of 5,000 waiting nodes"}, {"restart-5000", "the API server's start again with 5,000 waiting nodes, for which a process has to be allowed to open 30,000 files"}, {"roll-1000", "a roll of 1,000 nodes, one at a time"}, {"roll-1000-5%", "a roll of 1,000 nodes, 5 % at a time"},
+		{"window-5000", "a fleet of 5,000 waiting nodes"}, {"restart-5000", "the API server's start again with 5,000 waiting nodes, for which a process has to be allowed to open 30,000 files"}, {"hour", "ten agents with nothing to do, for an hour"}, {"roll-1000", "a roll of 1,000 nodes, one at a time"}, {"roll-1000-5%", "a roll of 1,000 nodes, 5 % at a time"},
 	} {
 		if !slices.ContainsFunc(r.Rows, func(row Row) bool { return row.ID == part.id }) {
 			all = append(all, "**Not measured yet:** "+part.what+" (`BENCH=full make bench`).")

@@ -52,6 +52,8 @@ type Scale struct {
 	// for each handover.
 	PerReboot float64 `json:"perReboot"`
 	PerWaiter float64 `json:"perWaiter"`
+	// Whole are those of the node that reboots from its sentinel on, with all that it sent while it waited and all that was refused.
+	Whole float64 `json:"whole,omitempty"`
 	// Kinds are the requests of the node that reboots, by verb and resource.
 	Kinds map[string]float64 `json:"kinds"`
 	// Handovers is how many were measured, Unnamed how many of them to nobody by name; HandoverMedian and HandoverP99 are in milliseconds.
@@ -77,6 +79,9 @@ type Scale struct {
 	// Restart is how many requests came in the minute after the API server was started again, for each agent.
 	Restart        float64 `json:"restart"`
 	RestartRefused int     `json:"restartRefused"`
+	// RestartPeak is how many came in the busiest of these seconds, of all agents; RestartKinds what they were, for each agent.
+	RestartPeak  int                `json:"restartPeak,omitempty"`
+	RestartKinds map[string]float64 `json:"restartKinds,omitempty"`
 }
 
 // Setting is one way to set the Go runtime's memory, and what an idle agent needs with it.

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// restart kills the API server and starts it again while all wait.
+func (f *fleetWork) restart(ctx context.Context) error {
+	for _, m := range f.all {
+		m.slow(10 * time.Minute)
+	}
+	f.say("the API server is killed, and started again")
+	f.StopAPIServer()
+	time.Sleep(5 * time.Second)
+	from := time.Now()
+	if err := f.StartAPIServer(ctx); err != nil {
+		return err
+	}
+	time.Sleep(time.Minute + 2*time.Second)
+	all, err := f.audit.read()
+	after := between(all, from, from.Add(time.Minute))
+	n, seconds, agents := 0, map[int]int{}, float64(len(f.all))
+	f.scale.RestartKinds = map[string]float64{}
+	for _, r := range after {
+		if r.node == "" {
+			continue
+		}
+		n++
+		second := int(r.came.Sub(from) / time.Second)
+		seconds[second]++
+		f.scale.RestartPeak = max(f.scale.RestartPeak, seconds[second])
+		f.scale.RestartKinds[r.verb+" "+r.resource]++
+	}
+	for k, n := range f.scale.RestartKinds {
+		f.scale.RestartKinds[k] = math.Round(100*n/agents) / 100
+	}
+	f.scale.Restart, f.scale.RestartRefused = round(float64(n)/agents), refused(after)
+	f.say("in the minute after that: %.1f requests from each agent, %d in the busiest second, %d refused: %v", f.scale.Restart, f.scale.RestartPeak, f.scale.RestartRefused, kinds(after))
+	return err
+}
