@@ -8,14 +8,14 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// What a reboot costs may not creep up. `make bench` measures the same with thousands of nodes; here it is counted with a few, and the cheapest
-// reboot counts: on a busy machine answers get old and are asked for again.
+// What a reboot costs may not creep up. `make bench` measures the same with thousands of nodes; here it is counted with a few, and half of
+// the reboots may cost more: on a busy machine answers get old and are asked for again.
 const (
 	// costOfReboot is how many requests the node that reboots sends from its take to its end, those of the drain of an empty node and the start of
 	// its agent among them, and costOfAsking how many more each time that all gates are asked once more.
-	costOfReboot, costOfAsking = 44, 5
-	// costOfWaiting is how many watches a waiting node renews meanwhile, at most. It sends nothing else but, once, a count of the Nodes.
-	costOfWaiting = 2
+	costOfReboot, costOfAsking = 42, 5
+	// waits is how long it is looked what a node sends that waits, or has nothing to do.
+	waits = 20 * time.Second
 )
 
 func TestCostOfARoll(t *testing.T) {
@@ -37,7 +37,7 @@ func TestCostOfARoll(t *testing.T) {
 	for _, m := range all {
 		m.back(1)
 	}
-	var cheapest []int
+	var costs []int
 	for i := range all {
 		calls := gates[i].passed()
 		take := slices.IndexFunc(calls, func(c call) bool { return c.verb == "create" && c.resource == "leases" })
@@ -50,11 +50,11 @@ func TestCostOfARoll(t *testing.T) {
 				asked++
 			}
 		}
-		cheapest = append(cheapest, len(calls)-take-costOfAsking*(asked-1))
+		costs = append(costs, len(calls)-take-costOfAsking*(asked-1))
 		t.Logf("%s: %d requests from its take on; asked all gates %d times", all[i].name, len(calls)-take, asked)
 	}
-	if n := slices.Min(cheapest); n > costOfReboot {
-		t.Errorf("the cheapest reboot took %d requests; it were %d. What is asked now that was not? %v", n, costOfReboot, gates[slices.Index(cheapest, n)].passed())
+	if n := slices.Sorted(slices.Values(costs))[1]; n > costOfReboot {
+		t.Errorf("only one of %d reboots took less than %d requests; %d are allowed. What is asked now that was not? %v", len(all), n, costOfReboot, gates[slices.Index(costs, n)].passed())
 	}
 }
 
@@ -64,7 +64,7 @@ func TestCostOfWaiting(t *testing.T) {
 	all := f.machines(t, 3)
 	gates := make([]*gateway, len(all))
 	for _, m := range all {
-		m.downFor = 12 * time.Second
+		m.downFor = waits + 10*time.Second
 	}
 	for i, m := range all {
 		gates[i] = f.gateway(t, nil)
@@ -92,12 +92,12 @@ func TestCostOfWaiting(t *testing.T) {
 		time.Sleep(time.Second)
 		return quiet
 	})
-	time.Sleep(2 * time.Second)
+	time.Sleep(waits)
 	for i, m := range all {
 		sent := gates[i].passed()[before[i]:]
 		asks := slices.DeleteFunc(slices.Clone(sent), func(c call) bool { return c.verb == "watch" })
-		counts := len(asks) == 1 && asks[0].verb == "list" && asks[0].resource == "nodes"
-		if !m.cordoned() && (len(asks) > 0 && !counts || len(sent)-len(asks) > costOfWaiting) {
+		counts := len(asks) == 1 && asks[0].verb == "list" && asks[0].resource == "nodes" // once for each reboot
+		if !m.cordoned() && (len(asks) > 0 && !counts || len(sent) > len(asks)) {
 			t.Errorf("%s sent requests while it waited for another node: %v", m.name, sent)
 		}
 	}

@@ -19,7 +19,7 @@ func TestIdleAgentAsksNothing(t *testing.T) {
 	m.says(plan.NotRequired)
 	a.answers("/readyz", 200)
 	time.Sleep(time.Second) // what follows from that is done
-	g.quiet(t, 6*time.Second)
+	g.quiet(t, waits)
 	if !a.running() {
 		t.Error("the agent has ended")
 	}
