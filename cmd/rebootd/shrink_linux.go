@@ -22,7 +22,7 @@ const (
 // shrink gives back what only the start needed, once that is over: heap, and the pages of this program's file. Most of its code and tables
 // are of libraries that register every kind of object there is, and the kernel keeps what was touched once, with its neighbours, for as long as
 // nobody else wants the memory. What is used again is read again, page by page from then on: read with its neighbours, as at the start, the little
-// that a take or a scrape uses would bring half of the file back. These are hints that lose nothing: pages that differ from
+// that a take or a scrape uses would bring half of the file back; and these pages are the first that go when memory is short. These are hints that lose nothing: pages that differ from
 // the file stay. (MADV_DONTNEED would lose them, and with them what a dynamic linker has written.)
 func shrink(ctx context.Context) {
 	for _, wait := range []time.Duration{shrinkAfter, shrinkAgain} {
@@ -46,7 +46,7 @@ func giveBack() {
 		return
 	}
 	for _, r := range unwritable(string(maps), exe) {
-		for _, advice := range []uintptr{unix.MADV_PAGEOUT, unix.MADV_RANDOM} {
+		for _, advice := range []uintptr{unix.MADV_RANDOM, unix.MADV_PAGEOUT} {
 			_, _, _ = unix.Syscall(unix.SYS_MADVISE, r.from, r.to-r.from, advice) // at worst it stays
 		}
 	}

@@ -1,9 +1,39 @@
 package main
 
 import (
+	"os"
 	"slices"
+	"strings"
 	"testing"
 )
+
+// What was given back is read page by page from then on: the kernel says so of each part of this program's file.
+func TestGiveBack(t *testing.T) {
+	giveBack()
+	maps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Skip(err)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, parts := false, 0
+	for line := range strings.Lines(string(maps)) {
+		f := strings.Fields(line)
+		switch {
+		case len(f) >= 5 && strings.Contains(f[0], "-"):
+			ours = f[len(f)-1] == exe && (f[1] == "r-xp" || f[1] == "r--p")
+		case ours && f[0] == "VmFlags:":
+			if parts++; !slices.Contains(f, "rr") {
+				t.Errorf("it would be read with its neighbours: %s", line)
+			}
+		}
+	}
+	if parts == 0 {
+		t.Error("no part of this program's file was found")
+	}
+}
 
 // Only what is of this file, and can't be written, is given back: anything else would lose what was written.
 func TestUnwritable(t *testing.T) {

@@ -141,7 +141,7 @@ type Parts struct {
 	Chance func() float64
 }
 
-// Agent works for one node. Only its own goroutine touches the fields below the mirror; what works in the
+// Agent works for one node. Only its own goroutine touches the fields below the mirror, or those that it waits for; what works in the
 // background reports through the types that hold it.
 type Agent struct {
 	Parts
@@ -265,12 +265,14 @@ func (a *Agent) Ready() error {
 
 // sleep waits for something to change, but no longer than d; zero is as long as it is allowed.
 func (a *Agent) sleep(ctx context.Context, d time.Duration) {
-	d = a.sooner(d, longestSleep)
+	d = a.sooner(d, a.spread(longestSleep))
 	if every := a.LockTTL.Every(); every > 0 {
-		d = min(d, every-every/4+a.upTo(every/4)) // slots that were taken together are renewed apart
+		d = min(d, a.spread(every)) // slots that were taken together are renewed apart
 	}
-	if soon := a.silence.soon(a.Now()); soon > 0 {
-		d = min(d, soon)
+	for _, soon := range []time.Duration{a.silence.soon(a.Now()), a.memory.detach.soon(a.Now())} {
+		if soon > 0 {
+			d = min(d, soon)
+		}
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -284,6 +286,9 @@ func (a *Agent) sleep(ctx context.Context, d time.Duration) {
 
 // upTo is a part of d, by chance.
 func (a *Agent) upTo(d time.Duration) time.Duration { return time.Duration(a.Chance() * float64(d)) }
+
+// spread is three quarters of d, and a part of the rest by chance: what many agents do again and again, they don't do in step.
+func (a *Agent) spread(d time.Duration) time.Duration { return d - d/4 + a.upTo(d/4) }
 
 // atOnce is how a turn asks to be followed by the next without a pause.
 const atOnce = time.Nanosecond

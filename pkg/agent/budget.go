@@ -62,6 +62,7 @@ func (a *Agent) countLost(ctx context.Context, n *corev1.Node, o plan.Observatio
 		return fmt.Errorf("counting the nodes that didn't come back: %w", err)
 	}
 	if opened {
+		a.memory.liveAt = time.Time{} // the circuit is read again before anything else is done
 		a.Tell.Happened(n, o.Record.Phase, plan.CircuitOpen, "Too many nodes didn't come back from their reboot: the circuit is open, and no node of the cluster reboots until it is closed.")
 	}
 	return nil

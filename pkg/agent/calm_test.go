@@ -98,3 +98,30 @@ func TestBriskAmongCalm(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// Of all that wait none looks before half of the time is over, and enough have looked when the one that was named hasn't come.
+func TestCalmAtLeast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var turns turns
+		var looked atomic.Int64
+		begin := time.Now()
+		turns.waiting = 1000
+		turns.rest(plan.Record{}, "me", begin, func() float64 { return 0 })
+		if turns.due(begin) {
+			t.Error("a look is due though nothing has changed")
+		}
+		turns.changed(begin, func() { looked.Store(int64(time.Since(begin))) })
+		if !turns.due(time.Now()) {
+			t.Error("no look is due though something has changed")
+		}
+		time.Sleep(calmMost)
+		synctest.Wait()
+		if got := time.Duration(looked.Load()); got != calmMost/2 || turns.due(time.Now()) {
+			t.Errorf("looked after %s, want %s; another is due: %v", got, calmMost/2, turns.due(time.Now()))
+		}
+		left := lock.Handover{Next: "other", At: begin}
+		if now := begin.Add(calmMost / 2); left.Reserved(now) != "other" {
+			t.Error("the first look is after the time that is kept for the one that was named: others may be late")
+		}
+	})
+}

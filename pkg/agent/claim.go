@@ -103,7 +103,7 @@ func (a *Agent) stand(ctx context.Context, n *corev1.Node) (mine bool, again tim
 	}
 	if !step.mine {
 		a.aside(holder, step)
-		return false, step.again
+		return false, step.again + a.upTo(step.again/4) // a second release asks on every node
 	}
 	c.told = ""
 	return true, 0

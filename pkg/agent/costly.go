@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// costlyEvery is how often the costly gates are asked while nothing is about to be disrupted.
+	// costlyEvery is how often the costly gates are asked, at least, while nothing is about to be disrupted.
 	costlyEvery = 30 * time.Second
 	// costlyRetry is how soon, at least, those are asked again that the API server didn't answer: when many take a slot in the same moment
 	// it is too busy, and a moment later it isn't.
@@ -50,7 +50,11 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 	return slices.Concat(a.memory.costly, said), nil
 }
 
-func (a *Agent) costlyEvery() time.Duration { return min(costlyEvery, a.Period) }
+// costlyEvery is how old their answers may be at the next look, which is spread likewise.
+func (a *Agent) costlyEvery() time.Duration {
+	every := min(costlyEvery, a.Period)
+	return every - every/4
+}
 
 // costlyFor is how long these answers are good for. It lets the loop look again when those are not that couldn't be had.
 func (a *Agent) costlyFor(said []plan.Verdict) time.Duration {
@@ -96,32 +100,32 @@ func (a *Agent) asking(o plan.Observation) asking {
 	}
 }
 
-// askCheap asks the gates that every node asks that waits. What is read consistently is read at the same time: the API server answers that as late as
-// its own copy of these objects is known to be current, which takes it up to a tenth of a second for each.
+// askCheap asks the gates that every node asks that waits, and answers in their order: what changes often on its own node comes last. What is read consistently
+// is read at the same time: the API server answers that as late as its own copy of these objects is known to be current, up to a tenth of a second for each.
 func (a *Agent) askCheap(ctx context.Context, n *corev1.Node, how asking) []plan.Verdict {
 	reads, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
-	watched := []func() []plan.Verdict{
+	asks := []func() []plan.Verdict{
 		func() []plan.Verdict { return a.circuit.ask(reads, how) },
 		func() []plan.Verdict { return a.pause.ask(reads, how) },
 		func() []plan.Verdict { return a.kured.ask(reads, how) },
-		func() []plan.Verdict { return a.pods.ask(reads, how) },
-	}
-	var verdicts []plan.Verdict
-	if how == byWatch {
-		for _, ask := range watched {
-			verdicts = append(verdicts, ask()...)
-		}
-	} else {
-		verdicts = together(watched...)
 	}
 	for _, g := range a.Gates {
-		verdicts = append(verdicts, g.Ask(reads, n))
+		asks = append(asks, func() []plan.Verdict { return []plan.Verdict{g.Ask(reads, n)} })
 	}
-	return verdicts
+	asks = append(asks, func() []plan.Verdict { return a.pods.ask(reads, how) })
+	if how == byWatch { // nothing is read
+		var verdicts []plan.Verdict
+		for _, ask := range asks {
+			verdicts = append(verdicts, ask()...)
+		}
+		return verdicts
+	}
+	return together(asks...)
 }
 
-// together asks at the same time, and returns the answers in this order.
+// together asks at the same time, while the loop waits, and returns the answers in this order. No two of the functions may touch the same of the agent's
+// fields.
 func together(asks ...func() []plan.Verdict) []plan.Verdict {
 	said := make([][]plan.Verdict, len(asks))
 	var wg sync.WaitGroup

@@ -29,8 +29,8 @@ func (a *Agent) askDaemons(ctx context.Context, r plan.Record) []plan.Verdict {
 // watchDaemons watches the pods of the DaemonSets, only after a reboot, until they are ready again. It begins before the reboot is written down: that
 // is written while they are read.
 func (a *Agent) watchDaemons(ctx context.Context, o plan.Observation) {
-	back := o.Record.Phase == plan.Recovering || o.Record.Phase == plan.Rebooting && o.BootID != "" && o.BootID != o.Record.BootID
-	if a.Daemons == nil || !back {
+	soon := !a.DryRun && o.Record.Out() && o.BootID != "" && o.BootID != o.Record.BootID
+	if a.Daemons == nil || !soon && o.Record.Phase != plan.Recovering {
 		a.daemons.Stop()
 		return
 	}

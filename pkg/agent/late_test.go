@@ -5,7 +5,12 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/rebootd/rebootd/pkg/agent"
+	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/node"
 	"github.com/rebootd/rebootd/pkg/node/drain"
 	"github.com/rebootd/rebootd/pkg/plan"
@@ -72,6 +77,47 @@ func TestLateTake(t *testing.T) {
 			t.Errorf("boot %d, record %s, lease %v", m.Boots, m.Record(), m.Lease())
 		}
 	})
+}
+
+// The same where many wait, so that a node which has nothing to do takes its time with the slots: also shortly before it doesn't look at them any more.
+func TestLateTakeAmongMany(t *testing.T) {
+	for _, late := range []time.Duration{50 * time.Second, 119500 * time.Millisecond} {
+		t.Run(late.String(), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, ctx context.Context) {
+				s := sim.NewServer()
+				m := sim.NewMachine(t, s, "worker")
+				m.Set(func() { m.Wanted = plan.No })
+				go m.Live(ctx)
+				m.Until("it looks at the slots", time.Minute, func() bool { return m.Told().Status == corev1.ConditionFalse })
+				other := slotOf("another", "1000")
+				if err := s.Create(nil, sim.LeaseKind, other); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Remove(nil, sim.LeaseKind, other.Name, nil); err != nil {
+					t.Fatal(err)
+				}
+				m.Pass(late)
+				n := m.Node()
+				mine := slotOf("worker", "")
+				mine.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: n.UID}}
+				if err := s.Create(nil, sim.LeaseKind, mine); err != nil {
+					t.Fatal(err)
+				}
+				m.Pass(9 * time.Second)
+				if m.Lease() != nil {
+					t.Error("it keeps a slot that it has no use for")
+				}
+			})
+		})
+	}
+}
+
+func slotOf(holder, waiting string) *coordinationv1.Lease {
+	l := &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder}}
+	l.Name, l.Namespace = lock.Name("default", 0), "ns"
+	l.Labels = map[string]string{lock.GroupLabel: "default"}
+	l.Annotations = map[string]string{lock.WaitingAnnotation: waiting, lock.NextAnnotation: "another"}
+	return l
 }
 
 // A slot that the agent has begun to free is not used again, though it is still there: the request may be on its way.

@@ -33,7 +33,7 @@ func skewGate(c config.Config, client *kube.Client, now func() time.Time) Gate {
 }
 
 // versionFor is how long the API server's version is remembered: less than until a closed gate is asked again, if --period is no shorter.
-const versionFor = costlyEvery - 5*time.Second
+const versionFor = costlyEvery / 2
 
 // remembered asks again only after some time.
 func remembered(ask func(context.Context) (string, error), now func() time.Time) func(context.Context) (string, error) {

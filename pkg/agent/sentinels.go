@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	mathrand "math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,7 +46,7 @@ func sentinels(c config.Config, machine *host.Host, log logrus.FieldLogger, now 
 	}
 	if check := preset.Check; len(check.Argvs) > 0 {
 		check.From = from
-		all = append(all, sentinel.NewCommand(check, runner(c, machine), sentinel.Pace{Every: c.Period, Timeout: c.CommandTimeout, Now: now}))
+		all = append(all, sentinel.NewCommand(check, runner(c, machine), sentinel.Pace{Every: c.Period, Timeout: c.CommandTimeout, Now: now, Chance: mathrand.Float64}))
 	}
 	if c.MaxUptime > 0 {
 		all = append(all, sentinel.Uptime{Limit: c.MaxUptime, Node: c.NodeName})

@@ -65,7 +65,7 @@ func (s *slots) start(ctx context.Context, a *Agent) {
 // matter reports whether the slots have to be known for the next decision.
 func (s *slots) matter(o plan.Observation, now time.Time) bool {
 	idle := o.Record.Phase == plan.Idle || o.Record.Phase == ""
-	return !s.looked || !idle || o.Wanted.Answer == plan.Yes || s.held != "" || now.Before(s.lateUntil)
+	return !s.looked || !idle || o.Wanted.Answer == plan.Yes || s.held != "" || now.Before(s.lateUntil) || s.turns.due(now)
 }
 
 // observeSlot says what this node knows of the slots. errNotYet: look again when the mirror has been filled.
@@ -74,6 +74,7 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	a.join(n, o)
 	if !s.matter(o, a.Now()) && !a.interlock.may {
 		s.leases.Stop()
+		s.group.Forget()
 		s.turns.forget()
 		a.circuit.stop()
 		a.Tell.Metrics.Orphans(0)

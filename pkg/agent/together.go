@@ -86,7 +86,7 @@ func (a *Agent) countAll(ctx context.Context, o plan.Observation, again time.Dur
 // sooner is the shorter of two times until the next look; zero of the first is as long as it is allowed.
 func (a *Agent) sooner(again, other time.Duration) time.Duration {
 	if again <= 0 {
-		again = a.Period
+		again = a.spread(a.Period)
 	}
 	return min(again, other)
 }

@@ -33,7 +33,7 @@ type turns struct {
 	chance    float64   // drawn then
 	notBefore time.Time // after a take that came to nothing
 	failed    int       // takes in a row
-	part      float64   // of the time that so many need; see rest
+	part      float64   // by chance; see rest
 	names     lock.Sightings
 
 	mu      sync.Mutex
@@ -55,8 +55,8 @@ const (
 	briskPart = 8
 )
 
-// rest lets a node that only waits, or looks whether a late take of its own comes, take its time with what doesn't concern it: a part, by chance, of
-// what so many need. The part stays what it is. A node that a slot is kept for doesn't rest.
+// rest lets a node that only waits, or looks whether a late take of its own comes, take its time with what doesn't concern it: between half
+// and all, by chance, of what so many need. The part stays what it is. A node that a slot is kept for doesn't rest.
 func (t *turns) rest(r plan.Record, me string, now time.Time, chance func() float64) {
 	if t.part == 0 {
 		t.part = chance()
@@ -150,6 +150,13 @@ func (t *turns) waiters() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.waiting
+}
+
+// due reports whether a change of the slots is yet to be looked at.
+func (t *turns) due(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lookAt.After(now.Add(-time.Second))
 }
 
 // wasCalled reports whether a slot was freed for this node since it was last asked.

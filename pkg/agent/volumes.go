@@ -10,15 +10,18 @@ import (
 	"github.com/rebootd/rebootd/pkg/plan"
 )
 
-// detachEvery is how often the volumes are looked for that are still attached to a drained node.
+// detachEvery is how often the volumes are looked for, at least, that are still attached to a drained node.
 const detachEvery = 2 * time.Second
 
 // detachWork is what is known of the volumes of a drained node.
 type detachWork struct {
 	node.Detaching
-	at   time.Time
+	due  time.Time // when to look again; zero: now
 	left []string
 }
+
+// soon is in how long to look again; zero or less: no matter.
+func (d *detachWork) soon(now time.Time) time.Duration { return d.due.Sub(now) }
 
 // volumes says which volumes are still attached to the node, once it is drained.
 func (a *Agent) volumes(ctx context.Context, o plan.Observation) []string {
@@ -27,7 +30,7 @@ func (a *Agent) volumes(ctx context.Context, o plan.Observation) []string {
 		return nil
 	}
 	d := &a.memory.detach
-	if !d.at.IsZero() && (d.left == nil || a.Now().Sub(d.at).Abs() < detachEvery) {
+	if !d.due.IsZero() && (d.left == nil || d.due.Sub(a.Now()).Abs() <= detachEvery && a.Now().Before(d.due)) {
 		return d.left
 	}
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
@@ -38,6 +41,6 @@ func (a *Agent) volumes(ctx context.Context, o plan.Observation) []string {
 		a.Log.WithError(err).Debug("Whether volumes are still attached can't be known.")
 		d.left = append(d.left, fmt.Sprintf("of some it can't be known: %v", err))
 	}
-	d.at = a.Now()
+	d.due = a.Now().Add(a.spread(detachEvery))
 	return d.left
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	k8swatch "k8s.io/apimachinery/pkg/watch"
 
+	"github.com/rebootd/rebootd/pkg/lock"
 	"github.com/rebootd/rebootd/pkg/mirror"
 	"github.com/rebootd/rebootd/pkg/plan"
 )
@@ -108,4 +109,79 @@ func TestWatchedNothing(t *testing.T) {
 		t.Error("it says something")
 	}
 	w.stop()
+}
+
+// However the gates are asked, they answer in the order of the documentation: the first that is closed is what a node says that it waits for.
+func TestGatesAnswerInTheirOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		there, reads := []corev1.ConfigMap{{ObjectMeta: metav1.ObjectMeta{UID: "1", ResourceVersion: "2"}}}, [3]int{}
+		var none error
+		a := New(Parts{Now: time.Now, ControlPlanes: &lock.Group{}, Gates: []Gate{fixed("hold"), fixed("window")}})
+		slow := func(name string, i int, after time.Duration) *watched[*corev1.ConfigMap] {
+			return watch(name, late{anyClosed{&there, &none, &reads[i]}, name, after}, &corev1.ConfigMap{}, time.Now)
+		}
+		a.circuit, a.pause = slow("circuit", 0, 3*time.Second), slow("pause", 1, 2*time.Second)
+		third := slow("pods", 2, time.Second)
+		for _, w := range []*watched[*corev1.ConfigMap]{a.circuit, a.pause, third} {
+			w.start(t.Context(), func() {})
+		}
+		time.Sleep(10 * time.Second) // all have been read
+		for _, how := range []asking{byWatch, underSlot, live} {
+			began := time.Now()
+			var names []string
+			for _, v := range a.askCheap(t.Context(), nil, how) {
+				names = append(names, v.Gate)
+			}
+			if want := []string{"circuit", "pause", "hold", "window"}; !slices.Equal(names, want) {
+				t.Errorf("asked (%d): %v, want %v", how, names, want)
+			}
+			if took := time.Since(began); how == live && took != 3*time.Second {
+				t.Errorf("read for %s: one after the other?", took)
+			}
+		}
+		var order []string
+		for _, v := range together(
+			func() []plan.Verdict { return third.ask(t.Context(), live) },
+			func() []plan.Verdict { return nil },
+			func() []plan.Verdict { return []plan.Verdict{fixed("quick").Ask(t.Context(), nil)} },
+		) {
+			order = append(order, v.Gate)
+		}
+		if !slices.Equal(order, []string{"pods", "quick"}) {
+			t.Errorf("together: %v", order)
+		}
+		a.circuit.stop()
+		a.pause.stop()
+		third.stop()
+	})
+}
+
+// fixed is a gate that is closed.
+type fixed string
+
+func (g fixed) Ask(context.Context, *corev1.Node) plan.Verdict {
+	return plan.Verdict{Gate: string(g), Reason: plan.OutsideWindow}
+}
+
+// late is a rule whose objects take their time to be read.
+type late struct {
+	anyClosed
+	name  string
+	after time.Duration
+}
+
+func (l late) Source() mirror.Source {
+	s := l.anyClosed.Source()
+	list := s.List
+	s.List = func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		time.Sleep(l.after)
+		return list(ctx, o)
+	}
+	return s
+}
+
+func (l late) Judge(found []*corev1.ConfigMap) plan.Verdict {
+	v := l.anyClosed.Judge(found)
+	v.Gate = l.name
+	return v
 }

@@ -32,7 +32,7 @@ func (d *drainWork) state() plan.DrainState {
 	return d.now
 }
 
-// drainRetry is how long after a drain that couldn't work the next one is tried.
+// drainRetry is how long after a drain that couldn't work the next one is tried, or up to a quarter later.
 const drainRetry = 10 * time.Second
 
 // begun reports whether there is nothing to start: the drain is under way, or done and not forgotten, or has just failed.
@@ -72,7 +72,7 @@ func (d *drainWork) start(a *Agent, way drain.Way) {
 		case ctx.Err() == nil:
 			a.Log.WithError(err).Error("The drain can't work.")
 			a.Tell.Metrics.DrainCantWork()
-			d.fail(err, a.Now())
+			d.fail(err, a.Now().Add(a.upTo(drainRetry/4)))
 		}
 		a.Wake()
 	}()

@@ -140,7 +140,7 @@ func triggerOptions(c *Config) group {
 		},
 		{
 			name: "period", value: duration(&c.Period, time.Second), def: "1m",
-			meaning: "How often to look for a reason to reboot, besides whenever a sentinel file changes.",
+			meaning: "How often to look for a reason to reboot, besides whenever a sentinel file changes. By chance it is up to a quarter sooner, so that not all nodes look at once.",
 			example: "5m",
 		},
 	}}

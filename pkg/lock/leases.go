@@ -97,7 +97,7 @@ func (g *Group) FromLeases(leases []*coordinationv1.Lease) []Slot {
 	if g.known == nil {
 		g.known = make(map[types.UID]*Slot, len(leases))
 	}
-	held := make([]Slot, 0, len(leases))
+	var held []Slot
 	for _, l := range leases {
 		known := g.known[l.UID]
 		if known == nil || known.Version != l.ResourceVersion {
@@ -112,6 +112,9 @@ func (g *Group) FromLeases(leases []*coordinationv1.Lease) []Slot {
 	}
 	return held
 }
+
+// Forget drops what FromLeases keeps.
+func (g *Group) Forget() { g.known = nil }
 
 // Trusts reports whether a slot of this node's can be relied on: this process took it, and has not begun to free it. Any other
 // may vanish at any time, because a request to free it may still be on its way, from this process or an earlier one.

@@ -257,3 +257,43 @@ func TestFreeRefused(t *testing.T) {
 		t.Errorf("%v; %d slots are held", err, len(m.byName))
 	}
 }
+
+// A Lease that has changed is read anew, and one that hasn't isn't; nothing is kept of those that are gone for good.
+func TestFromLeases(t *testing.T) {
+	g := &Group{Name: "g"}
+	lease := func(name, uid, version, next string) *coordinationv1.Lease {
+		holder := "node-" + uid
+		return &coordinationv1.Lease{
+			ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(uid), ResourceVersion: version, Annotations: map[string]string{NextAnnotation: next}},
+			Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder},
+		}
+	}
+	for _, step := range []struct {
+		name   string
+		leases []*coordinationv1.Lease
+		want   string
+	}{
+		{"two", []*coordinationv1.Lease{lease("rebootd-g-0", "a", "1", ""), lease("rebootd-g-1", "b", "2", "")}, "0 node-a , 1 node-b , "},
+		{"the same", []*coordinationv1.Lease{lease("rebootd-g-0", "a", "1", ""), lease("rebootd-g-1", "b", "2", "")}, "0 node-a , 1 node-b , "},
+		{"one names somebody", []*coordinationv1.Lease{lease("rebootd-g-0", "a", "3", "x"), lease("rebootd-g-1", "b", "2", "")}, "0 node-a x, 1 node-b , "},
+		{"taken by another", []*coordinationv1.Lease{lease("rebootd-g-0", "c", "4", "")}, "0 node-c , "},
+		{"one that only looks like a slot", []*coordinationv1.Lease{lease("rebootd-g-00", "d", "5", ""), lease("rebootd-other-0", "e", "6", "")}, ""},
+		{"the same once more", []*coordinationv1.Lease{lease("rebootd-g-00", "d", "5", ""), lease("rebootd-other-0", "e", "6", "")}, ""},
+		{"none", nil, ""},
+	} {
+		got, held := "", g.FromLeases(step.leases)
+		for i := range held {
+			got += fmt.Sprintf("%d %s %s, ", held[i].Index, held[i].Node, held[i].Next)
+			held[i].Next = "a caller's own affair"
+		}
+		if got != step.want {
+			t.Errorf("%s: got %q, want %q", step.name, got, step.want)
+		}
+	}
+	for i := range 1000 {
+		g.FromLeases([]*coordinationv1.Lease{lease("rebootd-g-0", fmt.Sprint("u", i), "1", "")})
+	}
+	if len(g.known) > 3 {
+		t.Errorf("%d are kept of one", len(g.known))
+	}
+}

@@ -196,11 +196,12 @@ func TestTurnsBeginApart(t *testing.T) {
 func TestHeeded(t *testing.T) {
 	var s Sightings
 	now := time.Unix(1000, 0)
-	dead, busy := slot(0, "dead", 1), slot(1, "busy", 1)
+	dead, busy, long := slot(0, "dead", 1), slot(1, "busy", 1), slot(2, "long", 1)
+	long.Version = "1"
 	dead.Next, dead.Version, busy.Next, busy.Version = "a", "5", "b", "6"
 	names := func() string {
-		fresh := s.Heeded([]Slot{dead, busy}, now)
-		return fresh[0].Next + fresh[1].Next
+		fresh := s.Heeded([]Slot{dead, busy, long}, now)
+		return fresh[0].Next + fresh[1].Next + fresh[2].Next
 	}
 	for _, step := range []struct {
 		after time.Duration
@@ -212,6 +213,9 @@ func TestHeeded(t *testing.T) {
 		{0, func() { busy.Next, busy.Version = "c", "7" }, "ac"},
 		{time.Second, func() {}, "c"},
 		{time.Duration(heeded), func() {}, ""},
+		{time.Hour, func() { long.Next, long.Version = "d", "8" }, "d"},
+		{time.Duration(heeded) - time.Second, func() {}, "d"},
+		{time.Second, func() {}, ""},
 	} {
 		now = now.Add(step.after)
 		step.do()

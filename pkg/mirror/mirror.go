@@ -34,6 +34,11 @@ const patience = 10 * time.Second
 // forgiven is after how long without an error the back-off begins anew.
 const forgiven = 2 * time.Minute
 
+// watchFor is how long a watch lasts, at least, and half of how long it lasts at most, by chance: then the client begins a new one, with
+// which nothing is read again. With client-go's five minutes that would be most of what agents send that wait. That a connection is dead is
+// found out by the pings of HTTP/2.
+const watchFor = time.Hour
+
 // Object is what can be mirrored.
 type Object interface {
 	runtime.Object
@@ -115,7 +120,7 @@ func New[T Object](name string, source Source, example T, onGone func(T)) *Mirro
 	// a node stays blind.
 	backoff := wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 2, Steps: 5, Cap: 10 * time.Second}
 	m.pause = backoff.DelayWithReset(clock.RealClock{}, forgiven)
-	m.reflector = cache.NewReflectorWithOptions(lw, example, (*store[T])(m), cache.ReflectorOptions{Name: name, Backoff: &backoff})
+	m.reflector = cache.NewReflectorWithOptions(lw, example, (*store[T])(m), cache.ReflectorOptions{Name: name, Backoff: &backoff, MinWatchTimeout: watchFor})
 	return m
 }
 

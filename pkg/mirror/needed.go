@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Needed is a mirror that runs only while it is needed. The zero value doesn't run. Its methods are for one goroutine.
+// Needed is a mirror that runs only while it is needed. The zero value doesn't run. Its methods are for one goroutine at a time.
 type Needed[T Object] struct {
 	running *Mirror[T]
 	cancel  context.CancelFunc

@@ -51,6 +51,7 @@ type Command struct {
 	run func(ctx context.Context, argv []string) Exit
 	// every is between two runs, old what makes an answer too old.
 	every, old time.Duration
+	chance     func() float64
 	now        func() time.Time
 	hurry      chan struct{}
 
@@ -63,8 +64,9 @@ type Command struct {
 
 // Pace is when a command runs.
 type Pace struct {
-	// Every is between two runs, Timeout how long one may take.
+	// Every is between two runs, or up to a quarter less by Chance, a random number from 0 up to 1; nil: no less. Timeout is how long one may take.
 	Every, Timeout time.Duration
+	Chance         func() float64
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -73,8 +75,11 @@ type Pace struct {
 // has passed that the next one must have come.
 func NewCommand(c Check, run func(context.Context, []string) Exit, p Pace) *Command {
 	c.From = cmp.Or(c.From, "--reboot-sentinel-command")
+	if p.Chance == nil {
+		p.Chance = func() float64 { return 0 }
+	}
 	return &Command{
-		check: c, run: run, every: p.Every, old: p.Every + 2*p.Timeout + time.Minute, now: p.Now, hurry: make(chan struct{}, 1),
+		check: c, run: run, every: p.Every, chance: p.Chance, old: p.Every + 2*p.Timeout + time.Minute, now: p.Now, hurry: make(chan struct{}, 1),
 	}
 }
 
@@ -102,7 +107,7 @@ func (c *Command) Watch(ctx context.Context, wake func()) {
 		if answer.Answer == plan.Unknown {
 			next = min(next, again)
 		}
-		timer.Reset(next)
+		timer.Reset(next - time.Duration(c.chance()*float64(next/4)))
 	}
 }
 

@@ -53,7 +53,7 @@ func TestJudge(t *testing.T) {
 		{"much output", kured, exited(127, strings.Repeat("ä\n", 5000)), plan.Unknown, "…"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := NewCommand(tt.check, func(context.Context, []string) Exit { return tt.exit }, Pace{time.Minute, time.Minute, time.Now})
+			c := NewCommand(tt.check, func(context.Context, []string) Exit { return tt.exit }, Pace{Every: time.Minute, Timeout: time.Minute, Now: time.Now})
 			got := c.ask(t.Context())
 			if got.Answer != tt.answer || !strings.Contains(got.Message, tt.says) || len(got.Message) > 1000 || len(got.By) != 1 {
 				t.Errorf("got %+v, want %v and %q", got, tt.answer, tt.says)
@@ -72,7 +72,7 @@ func TestFirstThatIsThere(t *testing.T) {
 			return Exit{Missing: true, Err: errors.New("not found")}
 		}
 		return exited(1, "Reboot is required")
-	}, Pace{time.Minute, time.Minute, time.Now})
+	}, Pace{Every: time.Minute, Timeout: time.Minute, Now: time.Now})
 	if got := c.ask(t.Context()); got.Answer != plan.Yes || got.By[0] != "command dnf needs-restarting -r" || len(ran) != 2 {
 		t.Errorf("ran %v, got %+v", ran, got)
 	}
@@ -110,7 +110,7 @@ func (u *tool) run(ctx context.Context, _ []string) Exit {
 func watch(t *testing.T, u *tool, f func(c *Command, woken *atomic.Int32)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := NewCommand(Check{Argvs: [][]string{{"x"}}, Yes: []int{0}}, u.run, Pace{time.Hour, 2 * time.Minute, time.Now})
+		c := NewCommand(Check{Argvs: [][]string{{"x"}}, Yes: []int{0}}, u.run, Pace{Every: time.Hour, Timeout: 2 * time.Minute, Now: time.Now})
 		var woken atomic.Int32
 		ctx, cancel := context.WithCancel(t.Context())
 		go c.Watch(ctx, func() { woken.Add(1) })
@@ -168,7 +168,7 @@ func TestWatch(t *testing.T) {
 func TestAskedBeforeTheFirstRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := newTool(0, time.Minute)
-		c := NewCommand(Check{Argvs: [][]string{{"x"}}, Yes: []int{0}}, u.run, Pace{time.Hour, 2 * time.Minute, time.Now})
+		c := NewCommand(Check{Argvs: [][]string{{"x"}}, Yes: []int{0}}, u.run, Pace{Every: time.Hour, Timeout: 2 * time.Minute, Now: time.Now})
 		if c.Asked(time.Time{}) {
 			t.Error("an answer before anything ran")
 		}
