@@ -94,7 +94,7 @@ func newBox(w *world, i int) *box {
 func (b *box) parts(p *sim.Process, parts *agent.Parts) {
 	parts.Now = func() time.Time { return time.Now().Add(time.Duration(b.skew.Load())) }
 	parts.Writer.Now = parts.Now
-	parts.Chance = newChance(b.w.seed, fmt.Sprintf("agent %s %d", b.Name, p.Number)).Float64
+	parts.Chance = chanceByTime(b.w.seed, fmt.Sprintf("agent %s %d", b.Name, p.Number))
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	log.SetLevel(logrus.PanicLevel)

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
 	"time"
@@ -24,3 +25,8 @@ func (c chance) between(a, b time.Duration) time.Duration {
 }
 
 func (c chance) pick(of ...time.Duration) time.Duration { return of[c.IntN(len(of))] }
+
+// chanceByTime draws by the time, so that one number more or less doesn't change what is drawn later.
+func chanceByTime(seed int64, name string) func() float64 {
+	return func() float64 { return newChance(seed, fmt.Sprintf("%s %d", name, time.Now().UnixNano())).Float64() }
+}

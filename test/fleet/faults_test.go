@@ -23,7 +23,7 @@ const (
 
 // meddle is what becomes of a call of this machine's agent.
 func (b *box) meddle(p *sim.Process, call sim.Call) sim.Outcome {
-	c := newChance(b.w.seed, fmt.Sprintf("%s %d %s %s %d", b.Name, p.Number, call.Verb, call.Kind.Resource, call.Number))
+	c := newChance(b.w.seed, fmt.Sprintf("%s %d %s %s %s %d", b.Name, p.Number, call.Verb, call.Kind.Resource, call.Name, call.Number))
 	usual := sim.Outcome{Arrives: c.between(100*time.Microsecond, 10*time.Millisecond), Answers: c.between(100*time.Microsecond, 10*time.Millisecond)}
 	if cut := b.cutFor(); cut > 0 {
 		if cut > dialing {

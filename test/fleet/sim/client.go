@@ -16,9 +16,9 @@ import (
 type Call struct {
 	Verb string
 	Kind Kind
-	// Name is the object's; empty for a list or a watch.
+	// Name is the object's; of a list or a watch, the field selector.
 	Name string
-	// Number counts this client's calls of this verb and kind, from 1.
+	// Number counts this client's calls of this verb, kind and name, from 1.
 	Number int
 	// Initial is whether a watch is to begin with the present state.
 	Initial bool
@@ -90,7 +90,7 @@ func (c *Client) outcome(this Call) Outcome {
 	if c.made == nil {
 		c.made = map[Call]int{}
 	}
-	like := Call{Verb: this.Verb, Kind: this.Kind}
+	like := Call{Verb: this.Verb, Kind: this.Kind, Name: this.Name}
 	c.made[like]++
 	this.Number = c.made[like]
 	if c.keepCalls {

@@ -130,7 +130,7 @@ func (c Typed[T, P]) items(ctx context.Context, o metav1.ListOptions) ([]T, meta
 func (c *Client) list(ctx context.Context, kind Kind, o metav1.ListOptions) ([]Object, metav1.ListMeta, error) {
 	var found []Object
 	var version string
-	err := c.do(ctx, Call{Verb: "list", Kind: kind}, func() error {
+	err := c.do(ctx, Call{Verb: "list", Kind: kind, Name: o.FieldSelector}, func() error {
 		match, err := selector(o)
 		if err == nil {
 			found, version = c.server.listOf(kind, match, c.age(o))

@@ -170,7 +170,7 @@ func (w *watcher) Stop() {
 // watch is a watch of this client. It ends with ctx.
 func (c *Client) watch(ctx context.Context, kind Kind, o metav1.ListOptions) (watch.Interface, error) {
 	var w *watcher
-	err := c.do(ctx, Call{Verb: "watch", Kind: kind, Initial: o.SendInitialEvents != nil}, func() error {
+	err := c.do(ctx, Call{Verb: "watch", Kind: kind, Name: o.FieldSelector, Initial: o.SendInitialEvents != nil}, func() error {
 		match, err := selector(o)
 		if err == nil {
 			w = c.server.watch(kind, o, match, c.Due)
