@@ -144,11 +144,24 @@ func (g *gateway) passed() []call {
 // quiet checks that nothing passes for a while.
 func (g *gateway) quiet(t *testing.T, d time.Duration) {
 	t.Helper()
+	if sent := g.during(d); len(sent) > 0 {
+		t.Errorf("%d requests in %s, want none: %v", len(sent), d, sent)
+	}
+}
+
+// waits checks that nothing passes for a while but what a node sends once that has begun to wait: the count of the Nodes.
+func (g *gateway) waits(t *testing.T, d time.Duration) {
+	t.Helper()
+	sent := g.during(d)
+	if len(sent) > 1 || len(sent) == 1 && (sent[0].verb != "list" || sent[0].resource != "nodes") {
+		t.Errorf("%d requests in %s, want none but one count: %v", len(sent), d, sent)
+	}
+}
+
+func (g *gateway) during(d time.Duration) []call {
 	before := len(g.passed())
 	time.Sleep(d)
-	if now := g.passed(); len(now) != before {
-		t.Errorf("%d requests in %s, want none: %v", len(now)-before, d, now[before:])
-	}
+	return g.passed()[before:]
 }
 
 // parseCall reads /api/v1/… and /apis/GROUP/VERSION/… .

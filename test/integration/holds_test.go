@@ -54,7 +54,7 @@ func TestPause(t *testing.T) {
 	m.power(func() *process { return m.agent(g.flag(), "--period=1h") })
 	m.says(plan.Paused, "ConfigMap "+ns+"/rebootd-control", `"month's end"`, "kubectl delete configmap -n "+ns+" rebootd-control")
 	time.Sleep(time.Second) // what follows from that is done
-	g.quiet(t, 6*time.Second)
+	g.waits(t, 6*time.Second)
 	resume()
 	within(t, 2*atOnce, "resumed: a slot is taken", m.holds) // all see the end at once, so they don't try at once
 	m.says(plan.BlockedByPDB, pod)
@@ -66,7 +66,7 @@ func TestPause(t *testing.T) {
 	next.says(plan.Paused) // in its time: all that wait have to
 	free()
 	time.Sleep(time.Second)
-	ng.quiet(t, 6*time.Second)
+	ng.waits(t, 6*time.Second)
 	if !m.hasPod(pod) || m.orders() > 0 {
 		t.Errorf("paused in mid-drain: pod there %v, %d reboots", m.hasPod(pod), m.orders())
 	}
@@ -140,7 +140,7 @@ func TestPodHoldsItsNode(t *testing.T) {
 				m.power(func() *process { return m.agent(flags...) })
 				m.says(plan.BlockedByPod, "1 pod on this node holds it back: "+m.namespace+"/"+pod, tt.says)
 				time.Sleep(time.Second)
-				g.quiet(t, 6*time.Second)
+				g.waits(t, 6*time.Second)
 				if m.cordoned() || m.holds() || m.orders() > 0 {
 					t.Error("it went on")
 				}
