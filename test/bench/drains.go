@@ -119,7 +119,7 @@ func (b *bench) drains(ctx context.Context) error {
 	}
 	n := slices.Max(b.turn)
 	b.row(page.Row{ID: "requests-pods", What: "requests of a node with 110 and 250 pods from its take to its freed slot, drain excluded", Target: "< 40", Count: true,
-		Measured: fmt.Sprintf("%d (up to %d more for writes that collided; %d from the sentinel on)", n, slices.Max(b.again), slices.Max(b.whole)), Met: n < 40,
+		Measured: fmt.Sprintf("%d, up to %d of them for writes that collided (%d from the sentinel on)", n, slices.Max(b.again), slices.Max(b.whole)), Met: n < 40,
 		Note: "A write collides when Kubernetes' node controller, which puts a taint on a cordoned node and takes it off again, writes in the same moment; it is repeated. From the sentinel on it also begins its watches, which it does once however long it waits. After a drain that takes longer than a second, the gates are asked once more."})
 	return b.blocked(ctx, w, all[2])
 }
@@ -229,7 +229,7 @@ func (b *bench) ourDrain(ctx context.Context, w *world, m *machine, n int) (took
 		}
 	}
 	b.whole = append(b.whole, len(others))
-	b.turn, b.again = append(b.turn, len(turn)-again), append(b.again, again)
+	b.turn, b.again = append(b.turn, len(turn)), append(b.again, again)
 	b.say("the rest: %v", kinds(others))
 	return pods.last().Sub(trips[0].cordoned), len(some), nil
 }
