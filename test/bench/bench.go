@@ -17,7 +17,7 @@ type bench struct {
 	results page.Results
 	// whole are the requests of nodes that rebooted after a drain of pods, without the drain's.
 	whole []int
-	// turn are those from the take on, but for again: writes that collided with others, and what they led to.
+	// turn are those from the take on, again how many of them were for writes that collided with others: those, and what they led to.
 	turn, again []int
 }
 
