@@ -18,6 +18,9 @@ func TestGiveBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !strings.Contains(string(maps), "VmFlags:") {
+		t.Skip("this kernel doesn't say how it reads ahead")
+	}
 	ours, parts := false, 0
 	for line := range strings.Lines(string(maps)) {
 		f := strings.Fields(line)

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// costlyEvery is how often the costly gates are asked, at least, while nothing is about to be disrupted.
+	// costlyEvery is about how often the costly gates are asked while nothing is about to be disrupted.
 	costlyEvery = 30 * time.Second
 	// costlyRetry is how soon, at least, those are asked again that the API server didn't answer: when many take a slot in the same moment
 	// it is too busy, and a moment later it isn't.
@@ -39,7 +39,7 @@ func (a *Agent) askCostly(ctx context.Context, n *corev1.Node, o plan.Observatio
 			return nil, errNotYet // before the cluster is asked: its answers would be old when these have come
 		}
 	}
-	if a.memory.costly == nil || a.Now().Sub(a.memory.costlyAt) >= a.memory.costlyFor {
+	if a.memory.costly == nil || a.Now().Sub(a.memory.costlyAt).Abs() >= a.memory.costlyFor {
 		a.memory.costly = a.askCluster(ctx, n, o)
 		a.memory.costlyAt = a.Now() // not before: answers that took long to get are no older for it
 		a.memory.costlyFor = a.costlyFor(a.memory.costly)
@@ -152,7 +152,7 @@ func (a *Agent) outdated(n *corev1.Node, o plan.Observation, step plan.Action) (
 		return 0, true // the answers wake the loop
 	}
 	fresh := true
-	if a.Now().Sub(m.costlyAt) >= costlyOld {
+	if a.Now().Sub(m.costlyAt).Abs() >= costlyOld {
 		m.costly, fresh = nil, false
 	}
 	if !a.fresh(m.liveAt, m.liveAt) {
@@ -164,7 +164,7 @@ func (a *Agent) outdated(n *corev1.Node, o plan.Observation, step plan.Action) (
 // fresh reports whether answers that were asked for and given then are fresh enough for the step that is due. Those that were asked for because
 // of it may be older, or a busy API server would be asked again and again. (Later ones may say something else, and weren't decided on.)
 func (a *Agent) fresh(asked, answered time.Time) bool {
-	age := a.Now().Sub(answered)
+	age := a.Now().Sub(answered).Abs() // the clock may have jumped
 	return age < costlyFresh || !asked.Before(a.memory.disruptingSince) && age < costlyOld
 }
 

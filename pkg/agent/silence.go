@@ -116,6 +116,9 @@ func (a *Agent) keepSilent(n *corev1.Node, r plan.Record) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.last.IsZero() && want == fading && !lately(r, lasts, now) || w.over(now) && want != silent {
+		if w.doing != unknownYet {
+			w.cancel() // what still becomes of it is of no interest
+		}
 		w.settle(want)
 	}
 	if !w.due(want, now) {

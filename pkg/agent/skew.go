@@ -24,7 +24,7 @@ func (a *Agent) skew(ctx context.Context, n *corev1.Node, r plan.Record) plan.Ve
 		return plan.Verdict{}
 	}
 	m, kubelet := &a.memory.skew, n.Status.NodeInfo.KubeletVersion
-	if m.at.IsZero() || m.kubelet != kubelet || a.Now().Sub(m.at) >= a.costlyEvery() {
+	if m.at.IsZero() || m.kubelet != kubelet || a.Now().Sub(m.at).Abs() >= a.costlyEvery() {
 		ctx, cancel := context.WithTimeout(ctx, gateTimeout)
 		defer cancel()
 		v := a.Skew.Ask(ctx, n)

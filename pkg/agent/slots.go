@@ -65,7 +65,7 @@ func (s *slots) start(ctx context.Context, a *Agent) {
 // matter reports whether the slots have to be known for the next decision.
 func (s *slots) matter(o plan.Observation, now time.Time) bool {
 	idle := o.Record.Phase == plan.Idle || o.Record.Phase == ""
-	return !s.looked || !idle || o.Wanted.Answer == plan.Yes || s.held != "" || now.Before(s.lateUntil) || s.turns.due(now)
+	return !s.looked || !idle || o.Wanted.Answer == plan.Yes || s.held != "" || now.Before(s.lateUntil) || s.turns.news()
 }
 
 // observeSlot says what this node knows of the slots. errNotYet: look again when the mirror has been filled.
@@ -83,6 +83,7 @@ func (a *Agent) observeSlot(ctx context.Context, n *corev1.Node, o plan.Observat
 	s.turns.hurry()
 	s.start(ctx, a)
 	a.circuit.start(ctx, a.Wake)
+	s.turns.seen()
 	leases, err := s.leases.Items()
 	switch {
 	case errors.Is(err, mirror.ErrNotSynced), !a.circuit.synced():

@@ -43,6 +43,7 @@ type turns struct {
 	calm    time.Duration            // how soon to look at a change of the slots; zero: at once
 	brisk   time.Duration            // how soon, at most, to look at a slot that was freed for nobody
 	lookAt  time.Time                // when a look is due because of a change; past: none is
+	unseen  bool                     // something has changed since the last look
 }
 
 const (
@@ -88,6 +89,7 @@ func (t *turns) hurry() {
 func (t *turns) changed(now time.Time, look func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.unseen = true
 	if t.calm == 0 {
 		look()
 		return
@@ -152,11 +154,18 @@ func (t *turns) waiters() int {
 	return t.waiting
 }
 
-// due reports whether a change of the slots is yet to be looked at.
-func (t *turns) due(now time.Time) bool {
+// news reports whether a change of the slots is yet to be looked at.
+func (t *turns) news() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.lookAt.After(now.Add(-time.Second))
+	return t.unseen
+}
+
+// seen is called right before the slots are looked at.
+func (t *turns) seen() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unseen = false
 }
 
 // wasCalled reports whether a slot was freed for this node since it was last asked.
@@ -183,7 +192,7 @@ func (t *turns) named(now time.Time) map[string]bool {
 func (t *turns) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.freed, t.waiting, t.called = nil, 0, false
+	t.freed, t.waiting, t.called, t.unseen = nil, 0, false, false
 }
 
 // over is called when this node isn't after a slot.

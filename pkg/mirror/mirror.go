@@ -36,7 +36,7 @@ const forgiven = 2 * time.Minute
 
 // watchFor is how long a watch lasts, at least, and half of how long it lasts at most, by chance: then the client begins a new one, with
 // which nothing is read again. With client-go's five minutes that would be most of what agents send that wait. That a connection is dead is
-// found out by the pings of HTTP/2.
+// found out by the pings of HTTP/2; where something between answers for the API server, not before that.
 const watchFor = time.Hour
 
 // Object is what can be mirrored.

@@ -117,6 +117,9 @@ func (b *bench) drains(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := w.complete(ctx); err != nil {
+		return err
+	}
 	n := slices.Max(b.turn)
 	b.row(page.Row{ID: "requests-pods", What: "requests of a node with 110 and 250 pods from its take to its freed slot, drain excluded", Target: "< 40", Count: true,
 		Measured: fmt.Sprintf("%d, up to %d of them for writes that collided (%d from the sentinel on)", n, slices.Max(b.again), slices.Max(b.whole)), Met: n < 40,

@@ -44,7 +44,11 @@ func fleetRun(ctx context.Context, w *world, p fleetPlan) (page.Scale, error) {
 		steps = append(steps, f.restart)
 	}
 	for _, step := range steps {
-		if err := errors.Join(step(ctx), w.complete(ctx)); err != nil {
+		err := step(ctx)
+		if lost := w.complete(ctx); lost != nil {
+			return page.Scale{}, errors.Join(err, lost)
+		}
+		if err != nil {
 			return s, err
 		}
 	}

@@ -53,9 +53,10 @@ type gateway struct {
 	proxy  *httputil.ReverseProxy
 	file   string
 
-	mu    sync.Mutex
-	calls []call
-	judge func(call) fate // nil: all are served
+	mu        sync.Mutex
+	calls     []call
+	conflicts int
+	judge     func(call) fate // nil: all are served
 	// doom is called before a connection is closed without an answer.
 	doom func()
 }
@@ -79,7 +80,15 @@ func (f *fleet) gateway(t *testing.T, as *rest.Config) *gateway {
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:     transport,
 		FlushInterval: -1,
-		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+		ModifyResponse: func(resp *http.Response) error {
+			if resp.StatusCode == http.StatusConflict && strings.HasSuffix(resp.Request.URL.Path, "/status") {
+				g.mu.Lock()
+				g.conflicts++
+				g.mu.Unlock()
+			}
+			return nil
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	g.server = httptest.NewUnstartedServer(g)
 	g.server.Config.ErrorLog = discardLog()
@@ -139,6 +148,13 @@ func (g *gateway) passed() []call {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Clone(g.calls)
+}
+
+// collided is how many writes of a status the API server refused because somebody else had written.
+func (g *gateway) collided() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.conflicts
 }
 
 // quiet checks that nothing passes for a while.

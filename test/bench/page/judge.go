@@ -53,7 +53,7 @@ func (r *Results) fleet(s Scale) {
 	of("waiter", "requests of a waiting node for each handover", "< 1", fmt.Sprintf("%.4f", s.PerWaiter), s.PerWaiter < 1, true, "")
 	of("idle", "requests of agents with nothing to do, beyond the watches of their Nodes", "0", fmt.Sprintf("%d of all in %.0f s", s.IdleRequests, s.IdleSeconds), s.IdleRequests == 0, true, "")
 	of("waiting", "requests of agents that wait for a window or another node's slot, while nothing changes", "0", fmt.Sprintf("%d of all in %.0f s", s.WaitRequests, s.WaitSeconds), s.WaitRequests == 0, true,
-		fmt.Sprintf("Besides, %d watches were renewed, %.3f per agent and minute: each of its five lasts one to two hours.", s.WaitRenewals, float64(s.WaitRenewals)/float64(s.Waiting)/s.WaitSeconds*60))
+		fmt.Sprintf("Besides, %d watches were renewed, %.3f per agent and minute.", s.WaitRenewals, float64(s.WaitRenewals)/float64(s.Waiting)/s.WaitSeconds*60))
 	of("window", "a window opens: first node cordoned", "< 5 s", fmt.Sprintf("%.2f s", s.FirstCordon), s.FirstCordon < 5, false, "")
 	of("window-writes", "a window opens: writes of each waiting node", "≤ 2", fmt.Sprintf("%.1f (%.1f since its reboot was asked for)", s.Writes, s.WritesInAll), s.Writes <= 2, true, "One status patch carries record, label and condition; one Event.")
 	of("refused", "a window opens: requests that the API server answered with 429 or 5xx, to the end of the roll", "0", fmt.Sprint(s.Refused), s.Refused == 0, true, "")
