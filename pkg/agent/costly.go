@@ -110,9 +110,7 @@ func (a *Agent) askCheap(ctx context.Context, n *corev1.Node, how asking) []plan
 		func() []plan.Verdict { return a.pause.ask(reads, how) },
 		func() []plan.Verdict { return a.kured.ask(reads, how) },
 	}
-	for _, g := range a.Gates {
-		asks = append(asks, func() []plan.Verdict { return []plan.Verdict{g.Ask(reads, n)} })
-	}
+	asks = append(asks, questions(reads, n, a.Gates)...)
 	asks = append(asks, func() []plan.Verdict { return a.pods.ask(reads, how) })
 	if how == byWatch { // nothing is read
 		var verdicts []plan.Verdict
@@ -124,8 +122,8 @@ func (a *Agent) askCheap(ctx context.Context, n *corev1.Node, how asking) []plan
 	return together(asks...)
 }
 
-// together asks at the same time, while the loop waits, and returns the answers in this order. No two of the functions may touch the same of the agent's
-// fields.
+// together asks at the same time, and returns the answers in this order. No two of the functions may touch the same field of the agent, and any
+// only where the loop waits for the answers.
 func together(asks ...func() []plan.Verdict) []plan.Verdict {
 	said := make([][]plan.Verdict, len(asks))
 	var wg sync.WaitGroup

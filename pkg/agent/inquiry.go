@@ -41,7 +41,7 @@ func (q *inquiry) ask(a *Agent, n *corev1.Node) {
 	round, asked := q.round, a.Now()
 	q.wg.Go(func() {
 		defer cancel()
-		verdicts := askAtOnce(ctx, n, q.gates)
+		verdicts := together(questions(ctx, n, q.gates)...)
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		if q.round != round {
@@ -52,14 +52,13 @@ func (q *inquiry) ask(a *Agent, n *corev1.Node) {
 	})
 }
 
-func askAtOnce(ctx context.Context, n *corev1.Node, gates []Gate) []plan.Verdict {
-	verdicts := make([]plan.Verdict, len(gates))
-	var wg sync.WaitGroup
-	for i, g := range gates {
-		wg.Go(func() { verdicts[i] = g.Ask(ctx, n) })
+// questions are what to ask these gates.
+func questions(ctx context.Context, n *corev1.Node, gates []Gate) []func() []plan.Verdict {
+	asks := make([]func() []plan.Verdict, 0, len(gates))
+	for _, g := range gates {
+		asks = append(asks, func() []plan.Verdict { return []plan.Verdict{g.Ask(ctx, n)} })
 	}
-	wg.Wait()
-	return verdicts
+	return asks
 }
 
 // recent is the last round that ended, in a copy. When it is old another one is begun.

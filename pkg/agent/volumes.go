@@ -30,7 +30,8 @@ func (a *Agent) volumes(ctx context.Context, o plan.Observation) []string {
 		return nil
 	}
 	d := &a.memory.detach
-	if !d.due.IsZero() && (d.left == nil || d.due.Sub(a.Now()).Abs() <= detachEvery && a.Now().Before(d.due)) {
+	soon := d.soon(a.Now())
+	if !d.due.IsZero() && (d.left == nil || soon > 0 && soon <= detachEvery) {
 		return d.left
 	}
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)

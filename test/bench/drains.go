@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os/exec"
@@ -124,7 +125,7 @@ func (b *bench) drains(ctx context.Context) error {
 	b.row(page.Row{ID: "requests-pods", What: "requests of a node with 110 and 250 pods from its take to its freed slot, drain excluded", Target: "< 40", Count: true,
 		Measured: fmt.Sprintf("%d, up to %d of them for writes that collided (%d from the sentinel on)", n, slices.Max(b.again), slices.Max(b.whole)), Met: n < 40,
 		Note: "A write collides when Kubernetes' node controller, which puts a taint on a cordoned node and takes it off again, writes in the same moment; it is repeated. From the sentinel on it also begins its watches, which it does once however long it waits. After a drain that takes longer than a second, the gates are asked once more."})
-	return b.blocked(ctx, w, all[2])
+	return errors.Join(b.blocked(ctx, w, all[2]), w.complete(ctx))
 }
 
 func (w *world) daemonSet(ctx context.Context, name string) error {

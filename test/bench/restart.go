@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -21,22 +22,18 @@ func (f *fleetWork) restart(ctx context.Context) error {
 	time.Sleep(time.Minute + 2*time.Second)
 	all, err := f.audit.read()
 	after := between(all, from, from.Add(time.Minute))
-	n, seconds, agents := 0, map[int]int{}, float64(len(f.all))
-	f.scale.RestartKinds = map[string]float64{}
-	for _, r := range after {
-		if r.node == "" {
-			continue
-		}
-		n++
+	ours := slices.DeleteFunc(slices.Clone(after), func(r request) bool { return r.node == "" })
+	seconds, agents := map[int]int{}, float64(len(f.all))
+	for _, r := range ours {
 		second := int(r.came.Sub(from) / time.Second)
 		seconds[second]++
 		f.scale.RestartPeak = max(f.scale.RestartPeak, seconds[second])
-		f.scale.RestartKinds[r.verb+" "+r.resource]++
 	}
-	for k, n := range f.scale.RestartKinds {
-		f.scale.RestartKinds[k] = math.Round(100*n/agents) / 100
+	f.scale.RestartKinds = map[string]float64{}
+	for k, n := range kinds(ours) {
+		f.scale.RestartKinds[k] = math.Round(100*float64(n)/agents) / 100
 	}
-	f.scale.Restart, f.scale.RestartRefused = round(float64(n)/agents), refused(after)
+	f.scale.Restart, f.scale.RestartRefused = round(float64(len(ours))/agents), refused(after)
 	f.say("in the minute after that: %.1f requests from each agent, %d in the busiest second, %d refused: %v", f.scale.Restart, f.scale.RestartPeak, f.scale.RestartRefused, kinds(after))
 	return err
 }

@@ -75,7 +75,7 @@ func (b *bench) take(ctx context.Context) error {
 	if err := b.lists(w, begin); err != nil {
 		return err
 	}
-	return b.names(ctx, m[0], p, net)
+	return errors.Join(b.names(ctx, m[0], p, net), w.complete(ctx))
 }
 
 // lists counts how often the Nodes were read from the sentinel to the reboot command.

@@ -117,6 +117,9 @@ type Drainer struct {
 	log    logrus.FieldLogger
 }
 
+// late is up to a quarter of a time, by chance.
+func (o Options) late(d time.Duration) time.Duration { return time.Duration(o.Chance() * float64(d/4)) }
+
 // New returns a Drainer. It sends no request. A bad PodSelector comes back from Drain.
 func New(client Client, o Options, log logrus.FieldLogger) *Drainer {
 	if o.RetryAfter <= 0 {

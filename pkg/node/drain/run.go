@@ -231,7 +231,7 @@ func (r *run) settle(res result) {
 		return
 	}
 	delay := retryDelay(res.err, r.opts.RetryAfter, t.failures)
-	t.due = time.Now().Add(delay + time.Duration(r.opts.Chance()*float64(delay/4)))
+	t.due = time.Now().Add(delay + r.opts.late(delay))
 	t.failures++
 	o := podObstacle(t.pod, res.err)
 	log := r.podLog(t.pod).WithField("obstacle", o.Reason).WithError(res.err)

@@ -45,7 +45,7 @@ func (w *podWatch) run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause + time.Duration(w.drainer.opts.Chance()*float64(pause/4))): // an API server that starts again has all drains' watches to begin
+		case <-time.After(pause + w.drainer.opts.late(pause)): // an API server that starts again has all drains' watches to begin
 		}
 	}
 }
